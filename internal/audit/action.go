@@ -1,0 +1,32 @@
+package audit
+
+// An Action names a sort of change. Actions are stored and hashed: once used, a
+// name is fixed for ever.
+type Action string
+
+// The actions.
+const (
+	InstanceSetUp Action = "instance.set_up"
+
+	UserCreated     Action = "user.created"
+	UserDisabled    Action = "user.disabled"
+	UserDeleted     Action = "user.deleted"
+	UserReset       Action = "user.reset"
+	PasswordChanged Action = "user.password_changed"
+	SignedIn        Action = "user.signed_in"
+	SignedOut       Action = "user.signed_out"
+	SignInRefused   Action = "user.sign_in_refused"
+
+	WorkspaceCreated Action = "workspace.created"
+	WorkspaceDeleted Action = "workspace.deleted"
+	MemberAdded      Action = "member.added"
+	MemberRemoved    Action = "member.removed"
+
+	KeyCreated       Action = "key.created"
+	KeyImported      Action = "key.imported"
+	KeyEdited        Action = "key.edited"
+	KeyDeactivated   Action = "key.deactivated"
+	KeyReactivated   Action = "key.reactivated"
+	CredentialsShown Action = "key.credentials_shown"
+	CredentialsSaved Action = "key.credentials_saved" // the person confirmed having saved them
+)

@@ -1,0 +1,203 @@
+// Package pgtest gives each test an empty database with Keyhook's schema, on a
+// real PostgreSQL that it starts. Only tests import it.
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"keyhook/internal/pgembed"
+	"keyhook/internal/postgres"
+	"keyhook/internal/seal"
+	"keyhook/migrations"
+)
+
+// A Database is one test's own. It is dropped when the test ends.
+type Database struct {
+	URL string // opens it as a superuser
+
+	t testing.TB
+}
+
+// New returns an empty database with Keyhook's schema.
+func New(t testing.TB) *Database {
+	t.Helper()
+	return create(t, func() (string, error) { return template() })
+}
+
+// NewEmpty returns a database without a schema.
+func NewEmpty(t testing.TB) *Database {
+	t.Helper()
+	return create(t, func() (string, error) { return "template0", nil })
+}
+
+func create(t testing.TB, from func() (string, error)) *Database {
+	t.Helper()
+	original, err := from()
+	if err != nil {
+		t.Fatalf("pgtest: %v", err) // never Skip: a test that did not run is not a pass
+	}
+	name := newName()
+	if err := admin(fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, original)); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := admin("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	return &Database{URL: urlOf(name), t: t}
+}
+
+// Console returns a pool as the console has it; Ingestion and Maintenance
+// likewise. They are closed when the test ends.
+func (d *Database) Console() *postgres.DB     { return d.open(postgres.Console) }
+func (d *Database) Ingestion() *postgres.DB   { return d.open(postgres.Ingestion) }
+func (d *Database) Maintenance() *postgres.DB { return d.open(postgres.Maintenance) }
+
+func (d *Database) open(purpose postgres.Purpose) *postgres.DB {
+	d.t.Helper()
+	db, err := postgres.Open(context.Background(), d.URL, purpose)
+	if err != nil {
+		d.t.Fatalf("pgtest: %v", err)
+	}
+	d.t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// Raw returns a superuser's plain pool, to look at rows and to tamper with them.
+func (d *Database) Raw() *sqlx.DB {
+	d.t.Helper()
+	db, err := postgres.Connect(context.Background(), d.URL)
+	if err != nil {
+		d.t.Fatalf("pgtest: %v", err)
+	}
+	d.t.Cleanup(func() { db.Close() })
+	return sqlx.NewDb(db, "postgres")
+}
+
+// Box returns master keys of the test's own.
+func Box(t testing.TB) *seal.Box {
+	t.Helper()
+	box, err := seal.Create(filepath.Join(t.TempDir(), "master.key"))
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	return box
+}
+
+// Log returns a logger that writes to the test's output.
+func Log(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(testWriter{t}, nil))
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimRight(string(p), "\n"))
+	return len(p), nil
+}
+
+// server starts this test binary's PostgreSQL. Its data folder is kept between
+// runs, because making one costs a second; two binaries at once have two.
+var server = sync.OnceValues(func() (*pgembed.Server, error) {
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	root := filepath.Join(os.TempDir(), fmt.Sprintf("keyhook-pgtest-%d", os.Geteuid()))
+	var last error
+	for slot := range 16 {
+		s, err := pgembed.Start(context.Background(), pgembed.Config{
+			Dir: filepath.Join(root, fmt.Sprint(slot)),
+			Bin: os.Getenv("KEYHOOK_PG_BIN"),
+			Log: quiet,
+			// The tests that need durability start a server of their own.
+			Settings: map[string]string{"fsync": "off", "max_connections": "300"},
+		})
+		if err == nil {
+			return s, dropOld(s.URL())
+		}
+		last = err
+	}
+	return nil, last
+})
+
+// dropOld removes what killed runs left.
+func dropOld(url string) error {
+	db, err := postgres.Connect(context.Background(), url)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var names []string
+	const query = `SELECT datname FROM pg_database WHERE datname LIKE 'keyhooktest%'`
+	if err := sqlx.NewDb(db, "postgres").Select(&names, query); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := db.Exec("DROP DATABASE " + pq.QuoteIdentifier(name) + " WITH (FORCE)"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// template migrates one database for this run of the test binary, so that each
+// test can copy it instead of migrating its own.
+var template = sync.OnceValues(func() (string, error) {
+	name := newName()
+	if err := admin("CREATE DATABASE " + name); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	db, err := postgres.Connect(ctx, urlOf(name))
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	_, err = migrations.Up(ctx, db)
+	return name, err
+})
+
+var counter atomic.Int64
+
+func newName() string {
+	return fmt.Sprintf("keyhooktest%d_%d", os.Getpid(), counter.Add(1))
+}
+
+func urlOf(name string) string {
+	s, err := server()
+	if err != nil {
+		return ""
+	}
+	return strings.Replace(s.URL(), "dbname=keyhook", "dbname="+name, 1)
+}
+
+var adminLock sync.Mutex // CREATE DATABASE refuses a template that is being copied
+
+func admin(statement string) error {
+	s, err := server()
+	if err != nil {
+		return err
+	}
+	adminLock.Lock()
+	defer adminLock.Unlock()
+	db, err := postgres.Connect(context.Background(), s.URL())
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.Exec(statement)
+	return err
+}

@@ -1,0 +1,174 @@
+// Package postgres opens the database and runs transactions on it. It knows no
+// table.
+//
+// A [DB] gives no access to its pool: the only ways in are [DB.InTx] and the
+// read-only [DB.Read]. A write outside an explicit transaction, which lib/pq may
+// silently run twice when a connection is cut, can't be written down.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// A Purpose is what a pool of connections is for. The purposes have pools of
+// their own, so that one can't starve another.
+type Purpose struct {
+	name     string
+	role     string        // taken by each transaction, if the cluster has it
+	deadline time.Duration // of each read and write on the network; 0: none
+	timeout  time.Duration // of each statement, enforced by the server; 0: none
+	conns    int
+}
+
+// The pools. Ingestion must be able to answer within 2.5 s, the console within
+// 6 s; maintenance (migrations, retention, exports) takes as long as it takes.
+var (
+	Ingestion   = Purpose{"ingestion", "keyhook_ingest", 2 * time.Second, 1800 * time.Millisecond, 16}
+	Console     = Purpose{"console", "keyhook_console", 6 * time.Second, 5 * time.Second, 10}
+	Maintenance = Purpose{"maintenance", "", 0, 0, 4}
+)
+
+// ErrOutcomeUnknown is the error of a COMMIT that was not answered: the changes
+// may be on disk, or not.
+var ErrOutcomeUnknown = errors.New("the outcome of the commit is unknown")
+
+// A DB is a pool of connections for one purpose.
+type DB struct {
+	pool     *sqlx.DB
+	prologue string
+	confined bool
+	purpose  Purpose
+}
+
+// Open connects to the server at url, a postgres:// URL or a keyword string.
+func Open(ctx context.Context, url string, purpose Purpose) (*DB, error) {
+	pool, err := connect(ctx, url, purpose)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{pool: sqlx.NewDb(pool, "postgres"), purpose: purpose}
+	if err := db.confine(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// Connect returns a plain pool with no deadlines, for migrations and for tests
+// that tamper. Everything else uses Open.
+func Connect(ctx context.Context, url string) (*sql.DB, error) {
+	return connect(ctx, url, Maintenance)
+}
+
+func connect(ctx context.Context, url string, purpose Purpose) (*sql.DB, error) {
+	dsn, err := dsn(url)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := pq.NewConnector(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %s", redact(err, url))
+	}
+	connector.Dialer(dialer{deadline: purpose.deadline})
+	pool := sql.OpenDB(connector)
+	pool.SetMaxOpenConns(purpose.conns)
+	pool.SetMaxIdleConns(purpose.conns)
+	pool.SetConnMaxLifetime(30 * time.Minute)
+	if err := pool.PingContext(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to the database: %s", redact(err, url))
+	}
+	return pool, nil
+}
+
+// confine prepares what each transaction begins with: limits on time, and the
+// role of the purpose. They are SET LOCAL, because a transaction pooler hands
+// the session to others.
+func (db *DB) confine(ctx context.Context) error {
+	if db.purpose.role != "" {
+		const member = `
+			SELECT count(*) = 1 FROM pg_roles
+			WHERE rolname = $1 AND pg_has_role(current_user, oid, 'MEMBER')`
+		if err := db.pool.GetContext(ctx, &db.confined, member, db.purpose.role); err != nil {
+			return fmt.Errorf("look for the role %s: %w", db.purpose.role, err)
+		}
+	}
+	settings := []string{"SET LOCAL synchronous_commit = on"}
+	if ms := db.purpose.timeout.Milliseconds(); ms > 0 {
+		settings = append(settings,
+			fmt.Sprintf("SET LOCAL statement_timeout = %d", ms),
+			fmt.Sprintf("SET LOCAL lock_timeout = %d", ms*3/4),
+			fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", 2*ms))
+	}
+	if db.confined {
+		settings = append(settings, "SET LOCAL ROLE "+pq.QuoteIdentifier(db.purpose.role))
+	}
+	db.prologue = strings.Join(settings, "; ")
+	return nil
+}
+
+// Confined reports whether transactions run under a role with the rights of the
+// purpose alone. If not, the login role may not make or take that role.
+func (db *DB) Confined() bool { return db.confined || db.purpose.role == "" }
+
+// InTx runs f in a transaction. It commits if f returns nil and undoes
+// everything otherwise. An error that wraps ErrOutcomeUnknown says that the
+// commit may have happened.
+func (db *DB) InTx(ctx context.Context, f func(tx *sqlx.Tx) error) error {
+	return db.run(ctx, db.prologue, f)
+}
+
+// Read runs f in a transaction that the server refuses to write in.
+func (db *DB) Read(ctx context.Context, f func(tx *sqlx.Tx) error) error {
+	return db.run(ctx, "SET TRANSACTION READ ONLY; "+db.prologue, f)
+}
+
+func (db *DB) run(ctx context.Context, prologue string, f func(tx *sqlx.Tx) error) error {
+	tx, err := db.pool.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+	if _, err := tx.ExecContext(ctx, prologue); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := f(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w: %w", ErrOutcomeUnknown, err)
+	}
+	return nil
+}
+
+// Close closes the pool's connections.
+func (db *DB) Close() error { return db.pool.Close() }
+
+// Stats tells how the pool is used.
+func (db *DB) Stats() sql.DBStats { return db.pool.Stats() }
+
+// Name returns what the pool is for.
+func (db *DB) Name() string { return db.purpose.name }
+
+// Violates reports whether err says that a row would break the named constraint
+// or unique index.
+func Violates(err error, constraint string) bool {
+	failure, ok := errors.AsType[*pq.Error](err)
+	return ok && failure.Constraint == constraint
+}
+
+// Code returns the SQLSTATE that err carries, or "".
+func Code(err error) string {
+	if failure, ok := errors.AsType[*pq.Error](err); ok {
+		return string(failure.Code)
+	}
+	return ""
+}
