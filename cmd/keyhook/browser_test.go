@@ -1,0 +1,241 @@
+package main_test
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// A browser is one real Chromium with a profile of its own.
+type browser struct {
+	t       *testing.T
+	ctx     context.Context
+	profile string
+}
+
+func openBrowser(t *testing.T) *browser {
+	t.Helper()
+	program, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatalf("the browser tests need Chromium: run scripts/setup test (%v)", err)
+	}
+	profile := t.TempDir()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program), chromedp.UserDataDir(profile), chromedp.WindowSize(1280, 900),
+		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
+	ctx, closeBrowser := chromedp.NewContext(allocator)
+	t.Cleanup(closeBrowser)
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatalf("start Chromium: %v", err)
+	}
+	return &browser{t: t, ctx: ctx, profile: profile}
+}
+
+// close ends the browser, so that its profile is on disk.
+func (b *browser) close() {
+	b.t.Helper()
+	if err := chromedp.Cancel(b.ctx); err != nil {
+		b.t.Logf("close Chromium: %v", err)
+	}
+}
+
+// A tab is one page of a browser. What the page reports to its console, policy
+// violations among it, is collected.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+
+	lock    sync.Mutex
+	reports []string
+}
+
+func (b *browser) tab() *tab {
+	b.t.Helper()
+	ctx, closeTab := chromedp.NewContext(b.ctx)
+	b.t.Cleanup(closeTab)
+	p := &tab{t: b.t, ctx: ctx}
+	p.do(chromedp.Navigate("about:blank"))
+	if err := chromedp.Listen(ctx, p.note); err != nil {
+		b.t.Fatal(err)
+	}
+	_, err := chromedp.Call(ctx, cdplog.Enable, cdp.Empty{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+func (p *tab) note(event any) {
+	var text string
+	switch event := event.(type) {
+	case *cdplog.EventEntryAdded:
+		text = fmt.Sprintf("%s: %s", event.Entry.Source, event.Entry.Text)
+	case *runtime.EventExceptionThrown:
+		text = fmt.Sprintf("exception: %s", event.ExceptionDetails.Text)
+	default:
+		return
+	}
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	p.reports = append(p.reports, text)
+}
+
+// quiet fails the test if the page reported anything but a refused request,
+// which the test asked for itself.
+func (p *tab) quiet() {
+	p.t.Helper()
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	for _, report := range p.reports {
+		if !strings.Contains(report, "Failed to load resource") {
+			p.t.Errorf("the browser's console says: %s", report)
+		}
+	}
+	p.reports = nil
+}
+
+// do runs steps, each within 15 s.
+func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	for _, step := range steps {
+		ctx, cancel := context.WithTimeout(p.ctx, 15*time.Second)
+		err := chromedp.Do(ctx, step)
+		cancel()
+		if err != nil {
+			p.t.Fatalf("in the browser: %v\n%s", err, p.where())
+		}
+	}
+}
+
+func (p *tab) where() string {
+	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.pathname + "\n" + document.body.innerText.slice(0, 1500)`))
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+func (p *tab) open(url string) {
+	p.t.Helper()
+	p.do(chromedp.Navigate(url))
+}
+
+// follow clicks what the selector finds and waits for the page that it leads to.
+func (p *tab) follow(selector string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	defer cancel()
+	_, err := chromedp.Run(ctx, chromedp.WaitEvent(page.LoadEventFired, nil, chromedp.Click(chromedp.CSS(selector))))
+	if err != nil {
+		p.t.Fatalf("follow %s: %v\n%s", selector, err, p.where())
+	}
+}
+
+func (p *tab) click(selector string) { p.t.Helper(); p.do(chromedp.Click(chromedp.CSS(selector))) }
+
+func (p *tab) fill(selector, text string) {
+	p.t.Helper()
+	p.do(chromedp.SetValue(chromedp.CSS(selector), text))
+}
+
+func (p *tab) wait(selector string) { p.t.Helper(); p.do(chromedp.WaitVisible(chromedp.CSS(selector))) }
+
+func (p *tab) text(selector string) string {
+	p.t.Helper()
+	return eval[string](p, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "")`, selector))
+}
+
+func (p *tab) html() string {
+	p.t.Helper()
+	return eval[string](p, `document.documentElement.outerHTML`)
+}
+
+func (p *tab) path() string { p.t.Helper(); return eval[string](p, `location.pathname`) }
+
+// has waits up to 15 s for the page to show text.
+func (p *tab) has(text string) {
+	p.t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for !strings.Contains(eval[string](p, `document.body.innerText`), text) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("the page does not say %q:\n%s", text, p.where())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func eval[T any](p *tab, script string) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("evaluate in the page: %v", err)
+	}
+	return value
+}
+
+// withoutScript turns JavaScript off or on again.
+func (p *tab) withoutScript(off bool) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: off})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// look sets the window's width and the theme that the system asks for.
+func (p *tab) look(width int, theme string) {
+	p.t.Helper()
+	p.do(chromedp.EmulateViewport(int64(width), 900))
+	feature := emulation.MediaFeature{Name: "prefers-color-scheme", Value: theme}
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{&feature}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// shoot saves a picture of the whole page where KEYHOOK_SCREENSHOTS says, if it does.
+func (p *tab) shoot(name string) {
+	p.t.Helper()
+	folder := os.Getenv("KEYHOOK_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name+".png"), png, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+//go:embed testdata/layout.js
+var layoutScript string
+
+// layout lists what overlaps or leaves its box.
+func (p *tab) layout() []string { p.t.Helper(); return eval[[]string](p, layoutScript) }
