@@ -115,6 +115,10 @@ func (w testWriter) Write(p []byte) (int, error) {
 var server = sync.OnceValues(func() (*pgembed.Server, error) {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	root := filepath.Join(os.TempDir(), fmt.Sprintf("keyhook-pgtest-%d", os.Geteuid()))
+	// PostgreSQL runs as another user when we are root, and must get through.
+	if err := os.MkdirAll(root, 0o711); err != nil {
+		return nil, err
+	}
 	var last error
 	for slot := range 16 {
 		s, err := pgembed.Start(context.Background(), pgembed.Config{

@@ -132,12 +132,15 @@ func (r *relay) serve() {
 			client.Close()
 			continue
 		}
-		go r.copy(server, client, true)
-		go r.copy(client, server, false)
+		deaf := new(atomic.Bool)
+		go r.copy(server, client, true, deaf)
+		go r.copy(client, server, false, deaf)
 	}
 }
 
-func (r *relay) copy(to, from net.Conn, fromClient bool) {
+// copy passes on what from says. At the word it lets the server act, but the
+// client hears nothing more.
+func (r *relay) copy(to, from net.Conn, fromClient bool, deaf *atomic.Bool) {
 	defer to.Close()
 	defer from.Close()
 	buffer := make([]byte, 64<<10)
@@ -146,14 +149,17 @@ func (r *relay) copy(to, from net.Conn, fromClient bool) {
 		if err != nil {
 			return
 		}
-		if r.mute.Load() {
+		if r.mute.Load() || (!fromClient && deaf.Load()) {
 			continue
 		}
+		word := r.cut.Load()
+		last := fromClient && word != nil && strings.Contains(string(buffer[:n]), *word)
+		deaf.Store(deaf.Load() || last)
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return
 		}
-		if word := r.cut.Load(); fromClient && word != nil && strings.Contains(string(buffer[:n]), *word) {
-			time.Sleep(50 * time.Millisecond) // let the server act on it
+		if last {
+			time.Sleep(100 * time.Millisecond)
 			return
 		}
 	}
@@ -200,16 +206,15 @@ func TestCutConnection(t *testing.T) {
 		_, err := tx.ExecContext(t.Context(), `INSERT INTO sign_in_failures VALUES (gen_random_uuid()::text, 1, now(), now(), now())`)
 		return err
 	}
-	word := "INSERT INTO"
-	r.cut.Store(&word)
+	atInsert, atCommit := "INSERT INTO", "COMMIT"
+	r.cut.Store(&atInsert)
 	if err := pool.InTx(t.Context(), insert); err == nil || errors.Is(err, postgres.ErrOutcomeUnknown) {
 		t.Errorf("cut at the INSERT: %v, want an error with a known outcome", err)
 	}
 	if n := count(t, db); n != 0 {
 		t.Errorf("cut at the INSERT left %d rows, want 0", n)
 	}
-	word = "COMMIT"
-	r.cut.Store(&word)
+	r.cut.Store(&atCommit)
 	if err := pool.InTx(t.Context(), insert); !errors.Is(err, postgres.ErrOutcomeUnknown) {
 		t.Errorf("cut at the COMMIT: %v, want ErrOutcomeUnknown", err)
 	}
