@@ -1,0 +1,138 @@
+// Keyhook console behaviours. No inline handlers, no eval, no HTML made here.
+// Everything is an enhancement: each feature has a working path without it.
+(() => {
+  "use strict";
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const say = (text) => {
+    const live = $("#live");
+    if (!live) return;
+    live.textContent = "";
+    requestAnimationFrame(() => { live.textContent = text; });
+  };
+
+  // Copy. A secure context has the clipboard; plain http falls back to selecting.
+  // What is said aloud is the label, never the copied text.
+  async function copy(button) {
+    const source = document.getElementById(button.dataset.copy);
+    if (!source) return;
+    const text = "value" in source ? source.value : source.textContent;
+    let done = false;
+    try { await navigator.clipboard.writeText(text); done = true; } catch {
+      if (source.select) source.select(); else getSelection().selectAllChildren(source);
+      try { done = document.execCommand("copy"); } catch { done = false; }
+      if (done) button.focus();
+    }
+    const what = button.dataset.what || "Text";
+    if (!done) { say(what + " is selected, press Control C to copy"); return; }
+    const label = $("[data-label]", button);
+    if (label && !button.classList.contains("is-copied")) {
+      const before = label.textContent;
+      label.textContent = "Copied";
+      setTimeout(() => { label.textContent = before; }, 2000);
+    }
+    button.classList.add("is-copied");
+    setTimeout(() => button.classList.remove("is-copied"), 2000);
+    say(what + " copied");
+  }
+
+  // A typed confirmation. Without script the button is live; the server checks the text either way.
+  const typed = (input) => input.value.trim() === input.dataset.confirm;
+  const checkTyped = (input) => document.getElementById(input.dataset.for)?.setAttribute("aria-disabled", String(!typed(input)));
+
+  // htmx fires htmx:after:swap on the element that sent the request: it opened the dialog.
+  function openDialogs(opener) {
+    for (const dialog of $$("dialog[data-modal]")) {
+      if (dialog.matches(":modal")) continue;
+      const from = opener?.isConnected ? opener : document.activeElement;
+      dialog.removeAttribute("open");
+      dialog.showModal();
+      for (const input of $$("[data-confirm]", dialog)) checkTyped(input);
+      ($("[autofocus]", dialog) || $("h2[tabindex]", dialog))?.focus();
+      dialog.addEventListener("close", () => {
+        dialog.remove();
+        if (from?.isConnected) from.focus();
+      }, { once: true });
+    }
+  }
+
+  const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
+  function refreshTimes() {
+    for (const time of $$("time[data-ago]")) {
+      const seconds = Math.min(0, (Date.parse(time.dateTime) - Date.now()) / 1000), age = -seconds;
+      const [number, unit] = age < 60 ? [seconds, "second"] : age < 3600 ? [seconds / 60, "minute"] : age < 86400 ? [seconds / 3600, "hour"] : [seconds / 86400, "day"];
+      const text = relative.format(Math.trunc(number) || -0, unit).replace(/\./g, "").replace(/\bsec\b/, "s").replace(/\bhr\b/, "h");
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }
+
+  // Secrets leave the page when it is left, so that no back-forward cache holds them.
+  const gate = () => $("[data-gate]");
+  function wipe() {
+    const secrets = $$("[data-secret]");
+    for (const node of secrets) {
+      if ("value" in node) { node.value = ""; node.defaultValue = ""; }
+      node.remove();
+    }
+    if (secrets.length) document.documentElement.dataset.wiped = "1";
+  }
+  addEventListener("pagehide", wipe);
+  addEventListener("pageshow", (event) => {
+    const after = $("[data-after-wipe]");
+    if (after && (event.persisted || document.documentElement.dataset.wiped)) location.replace(after.dataset.afterWipe);
+  });
+  let leaving = false;
+  addEventListener("beforeunload", (event) => {
+    const box = gate();
+    if (box && !box.checked && !leaving) event.preventDefault();
+  });
+
+  document.addEventListener("click", (event) => {
+    const copier = event.target.closest("[data-copy]");
+    if (copier) { copy(copier); return; }
+    const closer = event.target.closest("[data-close]");
+    if (closer && closer.closest("dialog:modal")) { event.preventDefault(); closer.closest("dialog").close(); return; }
+    for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      const menu = $("details.menu[open]");
+      if (menu) { menu.open = false; $("summary", menu).focus(); }
+      return;
+    }
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (document.activeElement.matches("input, textarea, select") || document.documentElement.dataset.shortcuts === "off" || $("dialog:modal")) return;
+    const search = $("[data-search]");
+    if (search) { event.preventDefault(); search.focus(); search.select(); }
+  });
+  document.addEventListener("input", (event) => {
+    const input = event.target.closest("[data-confirm]");
+    if (input) checkTyped(input);
+  });
+  document.addEventListener("change", (event) => {
+    const select = event.target.closest("select[data-submits]");
+    if (select && !window.htmx) select.form.requestSubmit();
+  });
+  document.addEventListener("submit", (event) => {
+    const input = $("input[data-confirm]", event.target);
+    if (input && input.closest("dialog:modal") && !typed(input)) {
+      event.preventDefault();
+      input.focus();
+      say("Type the key's name to continue");
+      return;
+    }
+    if ($("[data-gate]", event.target)) leaving = true;
+    // A second click sends nothing; the server would answer it all the same.
+    if (event.target.dataset.once !== undefined) {
+      if (event.target.dataset.sent) { event.preventDefault(); return; }
+      event.target.dataset.sent = "1";
+    }
+  });
+  addEventListener("pageshow", () => { for (const form of $$("form[data-sent]")) delete form.dataset.sent; });
+
+  document.addEventListener("htmx:after:swap", (event) => { openDialogs(event.target); refreshTimes(); });
+  const summary = $("[data-focus]");
+  if (summary) summary.focus();
+  refreshTimes();
+  setInterval(refreshTimes, 30000);
+})();
