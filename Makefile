@@ -1,0 +1,67 @@
+# Keyhook. `make` prints what there is.
+
+SHELL := bash
+-include .tools/env
+
+TOOL    := go tool -modfile=tools.mod
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# Chromium and PostgreSQL share the machine with the tests: two packages at a time.
+TEST    := go test -timeout 20m -p 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo dev test check bench build generate fuzz vulnerabilities setup-run setup-test
+
+help: ## print this
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+# The set-up may have written .tools/env, so what follows it is a make of its own.
+run: setup-run ## set up what is missing, build, and run Keyhook; prints the link to open
+	@$(MAKE) --no-print-directory build
+	@echo "run: data in $${KEYHOOK_DATA_DIR:-the default data folder}; end it with Control-C"
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); exec bin/keyhook serve --print-setup-link
+
+demo: setup-run ## the same on a throw-away data folder, with 60 keys and 50,000 deliveries
+	@$(MAKE) --no-print-directory build
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); exec bin/keyhook demo
+
+dev: setup-run ## rebuild pages and restart on every change
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); $(TOOL) templ generate --watch --cmd "go run ./cmd/keyhook serve --print-setup-link"
+
+test: setup-test ## set up what is missing and run every test, the browser's too
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); $(TEST) ./...
+
+check: ## format, vet, lint, generated files, module files
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt: $$out"; exit 1; }
+	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' | grep -v _templ.go)); [ -z "$$out" ] || { echo "gofumpt: $$out"; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) templ generate -log-level error
+	@git diff --exit-code --stat -- '*_templ.go' || { echo "check: commit what templ generates (make generate)"; exit 1; }
+	go mod tidy -diff
+	go mod verify
+
+bench: setup-run ## measure ingestion against its limit and against a naive design
+	@$(MAKE) --no-print-directory build
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench ingest $(BENCH)
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench timing
+
+build: ## build bin/keyhook
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/keyhook ./cmd/keyhook
+
+generate: ## regenerate the pages' Go code
+	$(TOOL) templ generate -log-level error
+
+fuzz: ## every fuzz target for a minute
+	@for package in $$(git grep -lE '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$package/*_test.go | sed 's/func //'); do \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime 60s ./$$package || exit 1; \
+	  done; done
+
+vulnerabilities: ## known vulnerabilities of what we depend on (needs the network)
+	go run golang.org/x/vuln/cmd/govulncheck@latest ./...
+
+setup-run:
+	@scripts/setup run
+setup-test:
+	@scripts/setup test
