@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"internal/demo":      {"account", "keyring", "audit", "postgres"},
 	"internal/bench":     {"account", "keyring", "inbox", "ingest", "audit", "instance", "seal", "postgres", "pgembed", "migrations"},
 	"internal/audit":     {"postgres"},
+	"cmd/keyhook/e2e":    {},
 	"internal/pgtest":    {"postgres", "migrations", "pgembed", "seal"},
 	"internal/signature": {},
 	"internal/seal":      {},
