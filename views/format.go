@@ -1,0 +1,140 @@
+package views
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+func iso(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func isoDay(t time.Time) string { return t.UTC().Format("2006-01-02") }
+
+// stamp is a moment in full, such as 29 Nov 2026, 23:59 UTC.
+func stamp(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+
+// exact is a moment as a tooltip shows it.
+func exact(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+func day(t time.Time) string { return t.UTC().Format("2 Jan 2006") }
+
+// clock is the time of day of a log's row, to the millisecond.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+
+// since tells t's distance from now in the largest unit that fits, as app.js does.
+func since(t, now time.Time) string {
+	switch d := max(now.Sub(t), 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s ago", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h ago", int(d.Hours()))
+	default:
+		return plural(int64(d.Hours()/24), "day", "days") + " ago"
+	}
+}
+
+// left tells how long it is until t.
+func left(t, now time.Time) string {
+	d := t.Sub(now)
+	if d < time.Hour {
+		return "in less than 1 h"
+	}
+	if d < 48*time.Hour {
+		return fmt.Sprintf("in %d h", int(d.Hours()))
+	}
+	return plural(int64(d.Hours()/24), "day", "days")
+}
+
+// number writes n with commas between thousands.
+func number(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// plural is the number and the word that goes with it.
+func plural(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return number(n) + " " + many
+}
+
+// share is part of whole in per cent.
+func share(part, whole int64) string {
+	if whole == 0 || part == 0 {
+		return "0 %"
+	}
+	percent := 100 * float64(part) / float64(whole)
+	if percent < 0.01 {
+		return "under 0.01 %"
+	}
+	return strconv.FormatFloat(percent, 'f', 2, 64) + " %"
+}
+
+// size is a number of bytes as people say it.
+func size(n int64) string {
+	switch {
+	case n < 1000:
+		return plural(n, "byte", "bytes")
+	case n < 1_000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1000)
+	default:
+		return fmt.Sprintf("%.1f MB", float64(n)/1_000_000)
+	}
+}
+
+// took is how long a request lasted.
+func took(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}
+
+// initials are the one or two letters that stand for a person.
+func initials(name string) string {
+	words := strings.Fields(name)
+	if len(words) == 0 {
+		return "?"
+	}
+	letters := initial(words[0])
+	if len(words) > 1 {
+		letters += initial(words[len(words)-1])
+	}
+	return letters
+}
+
+func initial(word string) string {
+	letter, _ := utf8.DecodeRuneInString(word)
+	return string(unicode.ToUpper(letter))
+}
+
+// visible shows what a terminal or a browser would act on instead of showing:
+// control characters and marks that turn the direction of writing.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r < 0x20 || r == 0x7f:
+			return controlPicture(r)
+		case unicode.In(r, unicode.Cf, unicode.Cc, unicode.Zl, unicode.Zp):
+			return '\uFFFD'
+		}
+		return r
+	}, text)
+}
+
+// controlPicture is the printable character for a control character.
+func controlPicture(r rune) rune {
+	if r == 0x7f {
+		return '\u2421'
+	}
+	return '\u2400' + r
+}
