@@ -188,4 +188,3 @@ func refusedPlace(workspaceID, keyID, deliveryID uuid.UUID, part string) []strin
 
 // hourOf returns the hour that counts of at go under.
 func hourOf(at time.Time) time.Time { return at.UTC().Truncate(time.Hour) }
-
