@@ -112,9 +112,9 @@ func (r *request) refuse(kind int) {
 	r.outcome = "refused"
 	switch kind {
 	case 0, 1:
-		r.status, r.reason, r.method = 401, "signature_mismatch", "signature"
+		r.status, r.reason, r.method = 401, "signature_wrong", "signature"
 	case 2:
-		r.status, r.reason = 403, "address_not_allowed"
+		r.status, r.reason = 403, "address_forbidden"
 	default:
 		r.status, r.reason = 400, "invalid_json"
 	}

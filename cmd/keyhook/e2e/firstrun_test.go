@@ -1,0 +1,135 @@
+package e2e_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+const (
+	ownerEmail    = "ada@harbourpine.example"
+	ownerPassword = "copper-lantern-riverbank-42"
+)
+
+var (
+	apiKeyPattern = regexp.MustCompile(`khk_[0-9A-Za-z]{38}`)
+	secretPattern = regexp.MustCompile(`whsec_[0-9A-Za-z+/]{43}=`)
+)
+
+// credentials are what the page that shows them once has on it.
+type credentials struct{ apiKey, secret string }
+
+// setUp goes from the set-up link to the empty list of keys.
+func (p *tab) setUp(link string) {
+	p.t.Helper()
+	p.open(link)
+	if at := eval[string](p, `location.href`); strings.Contains(at, "token") {
+		p.t.Errorf("the link's token stays in the address: %s", p.path())
+	}
+	p.fill(`input[name=name]`, "Ada Okonkwo")
+	p.fill(`input[name=email]`, ownerEmail)
+	p.fill(`input[name=password]`, ownerPassword)
+	p.fill(`input[name=workspace]`, "Harbour & Pine")
+	p.follow(`form[action="/setup"] [type=submit]`)
+	if got := p.path(); got != "/w/harbour-pine/keys" {
+		p.t.Fatalf("the set-up leads to %s, want the new workspace's keys:\n%s", got, p.where())
+	}
+}
+
+// createKey fills in the form and returns what the answer shows.
+func (p *tab) createKey(name string) credentials {
+	p.t.Helper()
+	p.follow(`a[href$="/keys/new"]`)
+	p.fill(`input[name=name]`, name)
+	p.follow(`form[action$="/keys"] [type=submit]`)
+	return p.shown()
+}
+
+// shown reads the credentials off the page.
+func (p *tab) shown() credentials {
+	p.t.Helper()
+	text := p.everything()
+	c := credentials{apiKeyPattern.FindString(text), secretPattern.FindString(text)}
+	if c.apiKey == "" || c.secret == "" {
+		p.t.Fatalf("the page shows no credentials:\n%s", p.where())
+	}
+	return c
+}
+
+// everything is all that a script could read off the page: markup, form values
+// and what the browser stores for it.
+func (p *tab) everything() string {
+	p.t.Helper()
+	return eval[string](p, `document.documentElement.outerHTML + "\n" +
+		[...document.querySelectorAll("input, textarea")].map(e => e.value).join("\n") + "\n" +
+		JSON.stringify({...localStorage}) + JSON.stringify({...sessionStorage}) + JSON.stringify(history.state)`)
+}
+
+// TestFirstRun is the story that the product begins with: from the link that
+// serve prints to the request that appears on the key's page.
+func TestFirstRun(t *testing.T) {
+	t.Parallel()
+	server := serve(t, newDataDir(t))
+	p := openBrowser(t).tab()
+
+	link := server.setupLink()
+	p.setUp(link)
+	p.shoot("keys-empty")
+	c := p.createKey("Warehouse returns desk")
+	p.shoot("key-created")
+	p.has("Waiting for the first")
+
+	// The curl line that the page shows, pasted as it is.
+	out := shell(t, p.text("#code-curl"))
+	if !strings.Contains(out, `"success":true`) {
+		t.Fatalf("the page's curl line answers:\n%s", out)
+	}
+	p.has("accepted")
+	p.shoot("key-created-arrived")
+
+	p.click(`[data-gate]`)
+	p.follow(`form[action$="/saved"] [type=submit]`)
+	p.has("Warehouse returns desk")
+	p.has("Accepted")
+	p.shoot("key")
+	if text := p.everything(); strings.Contains(text, c.apiKey) || strings.Contains(text, c.secret) {
+		t.Error("the key's page holds the credentials")
+	}
+	p.has("Ada Okonkwo")
+
+	// The link is used up.
+	p.open(link)
+	p.has("setup-link")
+	p.quiet()
+}
+
+// TestShownOnce goes back, forward and reloads around the page with the credentials.
+func TestShownOnce(t *testing.T) {
+	t.Parallel()
+	server := serve(t, newDataDir(t))
+	p := openBrowser(t).tab()
+	p.setUp(server.setupLink())
+	c := p.createKey("Shown once")
+	gone := func(when string) {
+		t.Helper()
+		if text := p.everything(); strings.Contains(text, c.apiKey) || strings.Contains(text, c.secret) {
+			t.Errorf("%s the page holds the credentials", when)
+		}
+	}
+
+	p.click(`[data-gate]`)
+	p.follow(`form[action$="/saved"] [type=submit]`)
+	gone("after leaving")
+	p.do(chromedp.NavigateBack())
+	gone("after going back")
+	p.do(chromedp.NavigateForward())
+	gone("after going forward")
+
+	keysOf := func() int { return strings.Count(server.run("", "key", "list", "--workspace", "harbour-pine", "--json"), `"name"`) }
+	if n := keysOf(); n != 1 {
+		t.Errorf("there are %d keys, want 1", n)
+	}
+	p.quiet()
+}
