@@ -1,0 +1,213 @@
+package views_test
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"keyhook/views"
+)
+
+const (
+	apiKey = "khk_9VxrT4mQz7LhW2cJ8sKdPf3Yb2NeAq0Zk1Xy5R"
+	secret = "whsec_5tGm1XqRv0ZpLc8Hn4WyAe7KuJd2BsFo6TiQx3Vz9N="
+	keyID  = "019b0a4e-7c11-7d52-9a51-0f6f7e4c2b10"
+	slug   = "harbour-pine"
+)
+
+func sample(title, path, theme string) views.Page {
+	return views.Page{
+		Title: title, Nonce: "n0nce", Theme: theme, Path: path, Now: now,
+		User:      views.Person{Name: "Ada Okonkwo", Email: "ada@harbourpine.example", Role: "owner"},
+		Workspace: views.WorkspaceRef{Name: "Harbour & Pine", Slug: slug},
+		Workspaces: []views.WorkspaceLink{
+			{Name: "Harbour & Pine", Slug: slug, Current: true}, {Name: "Sandbox", Slug: "sandbox"},
+		},
+		KeyCount: 7, CanCreateKeys: true,
+	}
+}
+
+func bare(title, path, theme string) views.Page {
+	return views.Page{Title: title, Nonce: "n0nce", Theme: theme, Path: path, Now: now}
+}
+
+func counts(n int, step time.Duration, scale int64) []views.Count {
+	var counts []views.Count
+	for i := range n {
+		c := views.Count{From: now.Add(time.Duration(i-n) * step).Truncate(step)}
+		wave := int64((i*7)%13 + 2)
+		c.Accepted = wave * scale
+		if i%5 == 0 {
+			c.Duplicate = wave * scale / 10
+		}
+		if i%6 == 3 {
+			c.Refused = 1 + scale/20
+		}
+		counts = append(counts, c)
+	}
+	return counts
+}
+
+func keyRows() []views.KeyRow {
+	return []views.KeyRow{
+		{ID: keyID, Name: "Warehouse scanner fleet", Hint: "khk_Tz8k…u5Gd", Scheme: "generic", Status: views.KeyActive, Labels: []string{"production", "warehouse"}, Owner: "Mateo Lindqvist", CreatedBy: "Mateo Lindqvist", LastUsedAt: at(3 * time.Second), Hours: counts(24, time.Hour, 120)},
+		{ID: "019b0a4e-7c11-7d52-9a51-0f6f7e4c2b11", Name: "Stripe billing ledger for the European subsidiaries", Hint: "khk_7Qm2…x9Lf", Scheme: "generic", Status: views.KeyExpiring, ExpiresAt: at(-6 * 24 * time.Hour), Owner: "Ada Okonkwo", CreatedBy: "Priya Raman", LastUsedAt: at(8 * time.Second), Hours: counts(24, time.Hour, 50)},
+		{ID: "019b0a4e-7c11-7d52-9a51-0f6f7e4c2b12", Name: "Carrier ETA feed", Hint: "khk_c6Wn…Zk0P", Scheme: "generic", Status: views.KeyExpiring, ExpiresAt: at(-30 * time.Hour), Owner: "Priya Raman", CreatedBy: "", LastUsedAt: at(4 * time.Minute), Hours: counts(24, time.Hour, 9)},
+		{ID: "019b0a4e-7c11-7d52-9a51-0f6f7e4c2b13", Name: "Typeform onboarding survey", Hint: "khk_P0aq…7cYd", Scheme: "generic", Status: views.KeyNeverUsed, ExpiresAt: at(-87 * 24 * time.Hour), Owner: "Priya Raman", CreatedBy: "Priya Raman"},
+		{ID: "019b0a4e-7c11-7d52-9a51-0f6f7e4c2b14", Name: "PagerDuty incidents", Hint: "khk_e1Xs…M4jv", Scheme: "generic", Status: views.KeyIdle, Owner: "", CreatedBy: "", LastUsedAt: at(40 * 24 * time.Hour), Hours: []views.Count{{Accepted: 1}, {Refused: 2}}},
+		{ID: "019b0a4e-7c11-7d52-9a51-0f6f7e4c2b15", Name: "Zapier sandbox", Hint: "khk_2KdF…w3Bo", Scheme: "generic", Status: views.KeyInactive, Owner: "Ada Okonkwo", CreatedBy: "Ada Okonkwo", LastUsedAt: at(21 * 24 * time.Hour)},
+		{ID: "019b0a4e-7c11-7d52-9a51-0f6f7e4c2b16", Name: "Load-test rig", Scheme: "generic", Status: views.KeyExpired, ExpiresAt: at(24 * time.Hour), Owner: "Mateo Lindqvist", CreatedBy: "Mateo Lindqvist"},
+	}
+}
+
+func keysPage(theme string) views.KeysPage {
+	return views.KeysPage{
+		Page: sample("Keys", "/w/"+slug+"/keys", theme), Rows: keyRows(),
+		Counts: views.KeyCounts{All: 7, Active: 5, Expiring: 2, NeverUsed: 1, Idle: 1, Inactive: 2},
+		Stats:  views.KeyStats{Requests: 50976, Refused: 65, NextToExpire: "Carrier ETA feed", NextExpiresAt: at(-30 * time.Hour)},
+	}
+}
+
+func keyForm() views.KeyForm {
+	return views.KeyForm{
+		Owner: "1", Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Nonce: "form-nonce",
+	}
+}
+
+var owners = []views.Option{{Value: "1", Label: "Ada Okonkwo"}, {Value: "2", Label: "Mateo Lindqvist"}}
+
+func wrongForm() views.KeyForm {
+	form := keyForm()
+	form.Name, form.AllowedCIDRs, form.RateLimit, form.Expiry, form.DailyQuota = "Warehouse", "10.0.0.0/33", "many", "date", "-1"
+	form.Errors = map[string]string{
+		"name": "Another key has that name. Add what makes this one different.", "allowed_cidrs": "Line 1: “10.0.0.0/33” is not a range. IPv4 prefixes go up to /32.",
+		"rate_limit": "Write a number, or leave it empty for no limit.", "expires_on": "Choose a day.", "expires": "That day is not in the future.", "daily_quota": "Write a number above 0.",
+		"source": "Another key has that source.", "owner": "That person is not a member.", "note": "That note is too long.", "require_signature": "No.", "identical_bodies": "Choose one.",
+	}
+	return form
+}
+
+func createdPage(theme string) views.KeyCreatedPage {
+	return views.KeyCreatedPage{
+		Page: sample("Save these credentials", "/w/"+slug+"/keys", theme), KeyID: keyID, Name: "Warehouse returns desk", Hint: "khk_9Vxr…Xy5R",
+		HookURL: "https://hooks.harbourpine.example/hooks/" + keyID, SignalsURL: "https://hooks.harbourpine.example/api/webhooks/signals", WorkspaceID: keyID,
+		APIKey: apiKey, Secret: secret, First: views.FirstRequestPart{Nonce: "n0nce", Slug: slug, KeyID: keyID, State: "waiting"},
+	}
+}
+
+func keyFacts() views.KeyFacts {
+	return views.KeyFacts{
+		ID: keyID, Name: "Warehouse scanner fleet", Hint: "khk_Tz8k…u5Gd", Fingerprint: "4fa1 09c3", Scheme: "generic", Status: views.KeyExpiring, Active: true,
+		Source: "warehouse-scanner-fleet", Owner: "Mateo Lindqvist", CreatedAt: *at(300 * 24 * time.Hour), LastUsedAt: at(8 * time.Second), LastRefusedAt: at(2 * time.Hour), ExpiresAt: at(-6 * 24 * time.Hour),
+		RequireSignature: false, AllowInURL: true, AllowedCIDRs: []string{"23.227.38.0/24", "2620:127:f00f::/48"}, OtherSources: []string{"returns"}, RateLimit: 600, RatePer: "minute",
+		RefPointer: "/event/id", IdenticalBodies: "store", Note: "Runs on the handhelds in hall 3.\nAsk Mateo before changing anything.", Labels: []string{"production", "warehouse"},
+	}
+}
+
+func deliveries() views.KeyDeliveriesPart {
+	return views.KeyDeliveriesPart{Nonce: "n0nce", Slug: slug, KeyID: keyID, Now: now, Rows: []views.DeliveryRow{
+		{ID: "1", At: *at(5 * time.Second), Outcome: "refused", Reason: "The body was signed with another secret, or changed on the way.", EventType: "inventory/update", SourceRef: "gid-88213021", Address: "23.227.38.12", Took: 900 * time.Microsecond, Size: 512},
+		{ID: "2", At: *at(9 * time.Second), Outcome: "accepted", EventType: "orders/create", SourceRef: "gid-88213063", Address: "2620:127:f00f:0:aa12:bb34:cc56:dd78", Took: 9 * time.Millisecond, Size: 5500},
+		{ID: "3", At: *at(time.Minute), Outcome: "duplicate", Reason: "Same body as gid-88213063", SourceRef: "0f6f7e4c-2b10-4d52-9a51-a-very-long-reference-of-a-sender-that-likes-them", Address: "23.227.38.12", Took: 3 * time.Millisecond, Size: 5500},
+		{ID: "4", At: *at(20 * time.Hour), Outcome: "accepted", Address: "23.227.38.12", Took: 2 * time.Millisecond, Size: 12},
+	}}
+}
+
+func keyPage(theme string) views.KeyPage {
+	return views.KeyPage{
+		Page: sample("Warehouse scanner fleet", "/w/"+slug+"/keys/"+keyID, theme), Key: keyFacts(),
+		HookURL: "https://hooks.harbourpine.example/hooks/" + keyID, SignalsURL: "https://hooks.harbourpine.example/api/webhooks/signals", WorkspaceID: keyID,
+		Usage: views.Usage{Range: "7d", Bars: counts(42, 4*time.Hour, 150)}, Deliveries: deliveries(), CanEdit: true, InUse: true,
+		Trail: []views.TrailEntry{
+			{At: *at(46 * time.Hour), Action: "key.edited", Actor: "Mateo Lindqvist", Address: "198.51.100.7", Changes: []views.Change{{Field: "allowed_cidrs", After: "23.227.38.0/24"}, {Field: "name", Before: "Scanners", After: "Warehouse scanner fleet"}}},
+			{At: *at(300 * 24 * time.Hour), Action: "key.created", Actor: "Olu Adeyemi", ActorGone: true, Address: "198.51.100.7"},
+		},
+	}
+}
+
+func deactivatePage(theme string) views.KeyDeactivatePage {
+	return views.KeyDeactivatePage{
+		Page: sample("Deactivate Warehouse scanner fleet", "/w/"+slug+"/keys/"+keyID+"/deactivate", theme), KeyID: keyID, KeyName: "Warehouse scanner fleet",
+		InUse: true, Requests: 8107, LastUsedAt: at(8 * time.Second), Error: "That is not the key’s name.",
+		Senders: []views.Sender{{Address: "23.227.38.12", UserAgent: "scanner/4.1 (fleet; hall 3)", Requests: 8000, LastAt: now}, {Address: "23.227.38.13", UserAgent: "curl/8.5", Requests: 107, LastAt: now}},
+	}
+}
+
+// pages are all pages with sample data.
+func pages(theme string) map[string]templ.Component {
+	all := map[string]templ.Component{}
+	maps.Copy(all, accountPages(theme))
+	maps.Copy(all, keyPages(theme))
+	docs := bare("Sending webhooks", "/docs/send", theme)
+	all["docs-send"] = views.DocsSend(views.DocsPage{Page: docs, BaseURL: "https://hooks.harbourpine.example", MaxBody: "1 MiB"})
+	docs.Path = "/docs/errors"
+	all["docs-errors"] = views.DocsErrors(views.DocsPage{Page: docs, BaseURL: "https://hooks.harbourpine.example", MaxBody: "1 MiB"})
+	return all
+}
+
+func accountPages(theme string) map[string]templ.Component {
+	wrong := map[string]string{"email": "Write an e-mail address.", "password": "Use 12 characters or more.", "name": "Write your name.", "workspace": "Write a name.", "current": "That is not your password."}
+	plain := bare("Sign in", "/sign-in", theme)
+	plain.InsecureNotice = "This page is open over plain http. Passwords and keys can be read on the way."
+	problem := views.ProblemPage{Page: sample("Not found", "/w/x", theme), Status: 404, Heading: "There is no such page", Message: "It may belong to a workspace that you are not a member of.", RequestID: keyID, NextURL: "/", NextLabel: "Go to your keys"}
+	noWorkspace := sample("Workspaces", "/workspaces", theme)
+	noWorkspace.Workspace, noWorkspace.Workspaces = views.WorkspaceRef{}, nil
+	return map[string]templ.Component{
+		"set-up":             views.SetUp(views.SetUpPage{Page: bare("Set up Keyhook", "/setup", theme), Token: "token"}),
+		"set-up-errors":      views.SetUp(views.SetUpPage{Page: bare("Set up Keyhook", "/setup", theme), Token: "token", Errors: wrong}),
+		"set-up-gone":        views.SetUpGone(views.GonePage{Page: bare("Set-up link", "/setup", theme)}),
+		"sign-in":            views.SignIn(views.SignInPage{Page: bare("Sign in", "/sign-in", theme)}),
+		"sign-in-errors":     views.SignIn(views.SignInPage{Page: plain, Message: "E-mail or password is wrong."}),
+		"password-link":      views.PasswordLink(views.PasswordLinkPage{Page: bare("Choose a password", "/password", theme), Email: "ada@harbourpine.example"}),
+		"password-link-gone": views.PasswordLinkGone(views.GonePage{Page: bare("Password link", "/password", theme)}),
+		"change-password":    views.ChangePassword(views.ChangePasswordPage{Page: sample("Change password", "/account/password", theme), Errors: map[string]string{"current": wrong["current"]}}),
+		"workspace-new":      views.WorkspaceNew(views.WorkspaceNewPage{Page: sample("New workspace", "/workspaces/new", theme)}),
+		"workspaces":         views.WorkspaceList(views.WorkspacesPage{Page: sample("Workspaces", "/workspaces", theme), CanCreate: true, Items: []views.WorkspaceItem{{Name: "Harbour & Pine", Slug: slug, Role: "owner"}, {Name: "Sandbox", Slug: "sandbox", Role: "auditor"}}}),
+		"workspaces-empty":   views.WorkspacesEmpty(views.WorkspacesPage{Page: noWorkspace, CanCreate: true}),
+		"problem":            views.Problem(problem),
+		"problem-bare":       views.Problem(views.ProblemPage{Page: bare("Not found", "/x", theme), Status: 404, Heading: "There is no such page", Message: "Check the address."}),
+	}
+}
+
+func keyPages(theme string) map[string]templ.Component {
+	full := keysPage(theme)
+	full.Flash = views.Flash{Text: "Zapier sandbox is deactivated.", Undo: "/w/" + slug + "/keys/1/reactivate", UndoLabel: "Undo"}
+	empty := keysPage(theme)
+	empty.Rows, empty.Counts, empty.Stats = nil, views.KeyCounts{}, views.KeyStats{}
+	noMatch := keysPage(theme)
+	noMatch.Rows, noMatch.Query, noMatch.Status = nil, "zendesk", "active"
+	byURL := createdPage(theme)
+	byURL.AllowInURL, byURL.RequireSignature = true, true
+	byURL.First.State, byURL.First.At, byURL.First.Reason = "refused", now, "The signature does not match the body."
+	inactive := keyPage(theme)
+	inactive.Key.Active, inactive.Key.Status, inactive.Key.Owner, inactive.Deliveries.Rows, inactive.Usage = false, views.KeyInactive, "", nil, views.Usage{Range: "24h", Bars: counts(24, time.Hour, 0)}
+	edit := views.KeyEditPage{Page: sample("Edit", "/w/"+slug+"/keys/"+keyID+"/edit", theme), KeyID: keyID, KeyName: "Warehouse scanner fleet", ExpiresAt: at(-6 * 24 * time.Hour), Form: keyForm(), Owners: owners, HookURL: "https://hooks.harbourpine.example"}
+	edit.Form.Name, edit.Form.Expiry = "Warehouse scanner fleet", "keep"
+	idle := deactivatePage(theme)
+	idle.InUse = false
+	return map[string]templ.Component{
+		"keys": views.Keys(keysPage(theme)), "keys-flash": views.Keys(full), "keys-empty": views.Keys(empty), "keys-no-match": views.Keys(noMatch),
+		"key-new":           views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys/new", theme), Form: keyForm(), Owners: owners, HookURL: "https://hooks.harbourpine.example"}),
+		"key-new-errors":    views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys", theme), Form: wrongForm(), Owners: owners, HookURL: "https://hooks.harbourpine.example"}),
+		"key-edit":          views.KeyEdit(edit),
+		"key-created":       views.KeyCreated(createdPage(theme)),
+		"key-created-url":   views.KeyCreated(byURL),
+		"key-already-shown": views.KeyAlreadyShown(views.KeyAlreadyShownPage{Page: sample("Already shown", "/w/"+slug+"/keys", theme), KeyID: keyID, Name: "Warehouse returns desk", Hint: "khk_9Vxr…Xy5R", CreatedAt: now, ShownTo: "Ada Okonkwo", ShownAt: now}),
+		"key":               views.Key(keyPage(theme)), "key-inactive": views.Key(inactive),
+		"key-deactivate": views.KeyDeactivate(deactivatePage(theme)), "key-deactivate-idle": views.KeyDeactivate(idle),
+	}
+}
+
+// parts are what htmx fetches alone.
+func parts() map[string]templ.Component {
+	all := map[string]templ.Component{
+		"deliveries": views.KeyDeliveries(deliveries()), "dialog": views.KeyDeactivateDialog(deactivatePage("")),
+		"problem": views.ProblemPart(views.ProblemPage{Status: 503, Heading: "We could not read the keys", Message: "The database did not answer within 5 s. Try again."}),
+	}
+	for i, state := range []string{"waiting", "accepted", "refused"} {
+		all[fmt.Sprint("first-", i)] = views.FirstRequest(views.FirstRequestPart{Nonce: "n0nce", Slug: slug, KeyID: keyID, State: state, At: now, Reason: "The API key is wrong."})
+	}
+	return all
+}
