@@ -131,8 +131,9 @@
   addEventListener("pageshow", () => { for (const form of $$("form[data-sent]")) delete form.dataset.sent; });
 
   document.addEventListener("htmx:after:swap", (event) => { openDialogs(event.target); refreshTimes(); });
-  const summary = $("[data-focus]");
-  if (summary) summary.focus();
+  // autofocus works without script too, but not on every page's element.
+  const start = $("[data-focus]");
+  if (start && !start.hasAttribute("autofocus")) start.focus();
   refreshTimes();
   setInterval(refreshTimes, 30000);
 })();

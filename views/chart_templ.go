@@ -179,7 +179,7 @@ func (u Usage) scale() int64 {
 	}
 	step := int64(1)
 	for {
-		for _, factor := range []int64{4, 8, 12, 20, 40} {
+		for _, factor := range []int64{4, 8, 12, 16, 20, 24, 32, 40} {
 			if factor*step >= peak {
 				return factor * step
 			}

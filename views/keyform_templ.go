@@ -1081,20 +1081,20 @@ func senderNeeds(base string) templ.Component {
 			templ_7745c5c3_Var41 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 89, "<aside class=\"card sticky\" aria-labelledby=\"needs-h\"><div class=\"card-head\"><h2 id=\"needs-h\">What the sender needs</h2></div><div class=\"card-body stack\"><p class=\"t13 muted\">An address of its own, and one of two headers. Any content type, up to the size limit.</p><pre class=\"code\" tabindex=\"0\" role=\"region\" aria-label=\"Request with an API key\"><span class=\"k\">POST</span> ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 89, "<aside class=\"card sticky\" aria-labelledby=\"needs-h\"><div class=\"card-head\"><h2 id=\"needs-h\">What the sender needs</h2></div><div class=\"card-body stack\"><p class=\"t13 muted\">An address of its own, and one of two headers. Any content type, up to the size limit.</p><pre class=\"code code-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"Request with an API key\"><span class=\"k\">POST</span> ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var42 string
 		templ_7745c5c3_Var42, templ_7745c5c3_Err = templ.JoinStringErrs(base)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `keyform.templ`, Line: 282, Col: 119}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `keyform.templ`, Line: 282, Col: 129}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var42))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 90, "/hooks/…<br><span class=\"k\">X-API-Key:</span> khk_…</pre><p class=\"t13 muted\">Or, safer, a signature: HMAC-SHA256 of the raw body with the secret, in hex.</p><pre class=\"code\" tabindex=\"0\" role=\"region\" aria-label=\"Request with a signature\"><span class=\"k\">X-Webhook-Signature:</span> sha256=…</pre><ul class=\"bullets\"><li>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 90, "/hooks/…<br><span class=\"k\">X-API-Key:</span> khk_…</pre><p class=\"t13 muted\">Or, safer, a signature: HMAC-SHA256 of the raw body with the secret, in hex.</p><pre class=\"code code-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"Request with a signature\"><span class=\"k\">X-Webhook-Signature:</span> sha256=…</pre><ul class=\"bullets\"><li>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

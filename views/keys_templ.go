@@ -82,7 +82,7 @@ var statusLooks = map[KeyStatus]struct{ word, icon, class string }{
 }
 
 // schemeNames are the schemes as people call them.
-var schemeNames = map[string]string{"generic": "Signature or API key"}
+var schemeNames = map[string]string{"generic": "Generic"}
 
 func schemeName(scheme string) string {
 	if name := schemeNames[scheme]; name != "" {
