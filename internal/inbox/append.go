@@ -17,13 +17,13 @@ import (
 )
 
 // Append records a batch as part of tx and says what became of each arrival, in
-// the batch's order. The caller holds row locks on the keys that the arrivals
-// name, taken in the same tx, and has checked that they may send.
+// the batch's order. The caller has called Hold in the same tx, and then checked
+// that the keys of what is not refused may send.
 //
 // Whether an accepted arrival is a new event is decided by the unique
 // constraint; the winner of a conflict is looked up by a later statement, which
 // sees what a racing writer has committed meanwhile. Locks are always taken in
-// one order: keys, signals by event, quotas by scope, counts.
+// one order: workspaces, keys, signals by event, quotas by scope, counts.
 func Append(ctx context.Context, tx *sqlx.Tx, box *seal.Box, writer int, batch []Arrival) ([]Result, error) {
 	records := make([]*record, len(batch))
 	for i := range batch {
@@ -31,9 +31,6 @@ func Append(ctx context.Context, tx *sqlx.Tx, box *seal.Box, writer int, batch [
 		records[i] = &record{Arrival: &batch[i], n: i, Result: Result{
 			Outcome: Refused, Reason: batch[i].Reason, Status: batch[i].Status, ReceivedAt: batch[i].ReceivedAt,
 		}}
-	}
-	if err := lockWorkspaces(ctx, tx, records); err != nil {
-		return nil, err
 	}
 	if err := decide(ctx, tx, records); err != nil {
 		return nil, err
@@ -53,38 +50,6 @@ func Append(ctx context.Context, tx *sqlx.Tx, box *seal.Box, writer int, batch [
 		results[i] = r.Result
 	}
 	return results, nil
-}
-
-// lockWorkspaces holds the workspaces of refused requests whose key can't be
-// told; with one, its row lock stands for the workspace's too. A workspace that
-// is not there is forgotten.
-func lockWorkspaces(ctx context.Context, tx *sqlx.Tx, records []*record) error {
-	const query = `SELECT id FROM workspaces WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE`
-
-	keyless := map[uuid.UUID][]*record{}
-	var ids []uuid.UUID
-	for _, r := range records {
-		if r.KeyID == uuid.Nil && r.WorkspaceID != uuid.Nil {
-			ids = append(ids, r.WorkspaceID)
-			keyless[r.WorkspaceID] = append(keyless[r.WorkspaceID], r)
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	var there []uuid.UUID
-	if err := tx.SelectContext(ctx, &there, query, pq.Array(ids)); err != nil {
-		return fmt.Errorf("lock workspaces: %w", err)
-	}
-	for _, id := range there {
-		delete(keyless, id)
-	}
-	for _, gone := range keyless {
-		for _, r := range gone {
-			r.WorkspaceID = uuid.Nil
-		}
-	}
-	return nil
 }
 
 // insertDeliveries writes one row for each request.

@@ -12,9 +12,6 @@ import (
 	"keyhook/internal/signature"
 )
 
-// generic is the scheme that the workspace's endpoint takes signatures of.
-const generic = "generic"
-
 // credentials are what a request presents, judged by its own bytes alone.
 type credentials struct {
 	method       inbox.Method
@@ -70,8 +67,8 @@ func (c *credentials) readAPIKey(rq *request) {
 		c.fail(inbox.MalformedAPIKey, "The API key sent is a signing secret. API keys begin with khk_; whoever saw this request may have seen the secret.")
 		return
 	}
-	if hint, ok := keyring.CheckAPIKey(c.apiKey); !ok {
-		c.fail(inbox.MalformedAPIKey, hint)
+	if _, err := keyring.ParseAPIKey(c.apiKey); err != nil {
+		c.fail(inbox.MalformedAPIKey, err.Error())
 	}
 }
 
@@ -88,12 +85,12 @@ func (c *credentials) addAPIKeys(method inbox.Method, texts ...string) {
 }
 
 func (c *credentials) readSignature(rq *request) {
-	read, err := signature.Read(generic, rq.header)
+	read, err := signature.Read(keyring.Generic, rq.header)
 	if errors.Is(err, signature.ErrMissing) {
 		return
 	}
 	c.signed, c.method, c.signature = true, inbox.BySignature, read
-	c.signatureRaw = clean(strings.Join(rq.header.Values(signature.Header(generic)), ", "), 4<<10)
+	c.signatureRaw = clean(strings.Join(rq.header.Values(signature.Header(keyring.Generic)), ", "), 4<<10)
 	if err != nil {
 		c.fail(inbox.SignatureFormat, "X-Webhook-Signature must be sent once, as sha256= and 64 hexadecimal characters.")
 	}

@@ -7,11 +7,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"keyhook/internal/fault"
@@ -216,77 +214,4 @@ func isPassing(err error) bool {
 // batch may go through. A COMMIT that was not answered is never repeated.
 func isRowTrouble(err error) bool {
 	return !errors.Is(err, postgres.ErrOutcomeUnknown) && (postgres.Code(err) != "" || errors.Is(err, errRow))
-}
-
-// confirm checks again, in the transaction that stores them, that the keys of a
-// batch may send, and spends their allowances. Keys are locked in the order of
-// workspace and id by every writer. What was decided since the look-up turns an
-// arrival into a refused one.
-func confirm(ctx context.Context, tx *sqlx.Tx, batch []pending) ([]inbox.Arrival, []*keyring.Allowance, error) {
-	arrivals := make([]inbox.Arrival, len(batch))
-	allowances := make([]*keyring.Allowance, len(batch))
-	for i, p := range batch {
-		arrivals[i] = p.arrival
-	}
-	order := byKey(batch)
-	for _, i := range order {
-		if err := confirmOne(ctx, tx, batch[i].submission, &arrivals[i]); err != nil {
-			return nil, nil, err
-		}
-	}
-	for _, i := range order {
-		if arrivals[i].Reason != "" || (batch[i].key.RateLimit == nil && batch[i].key.DailyQuota == nil) {
-			continue
-		}
-		left, ok, err := keyring.Spend(ctx, tx, batch[i].key)
-		if err != nil {
-			return nil, nil, fmt.Errorf("spend the key's allowance: %w", err)
-		}
-		allowances[i] = &left
-		if !ok {
-			arrivals[i].Refuse(inbox.RateLimited, rateLimited.status)
-		}
-	}
-	return arrivals, allowances, nil
-}
-
-// byKey returns the places of a batch in the order of their keys.
-func byKey(batch []pending) []int {
-	order := make([]int, len(batch))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return slices.Compare(lockOrder(batch[a].key), lockOrder(batch[b].key))
-	})
-	return order
-}
-
-func lockOrder(key keyring.Key) []byte {
-	return slices.Concat(key.WorkspaceID[:], key.ID[:])
-}
-
-// confirmOne locks the key of one arrival. A request without a key asks for one
-// that is not there, which takes the same time.
-func confirmOne(ctx context.Context, tx *sqlx.Tx, s submission, a *inbox.Arrival) error {
-	id := s.key.ID
-	if id == uuid.Nil {
-		id = a.ID
-	}
-	state, err := keyring.Confirm(ctx, tx, id, s.apiKeyGeneration, s.secretGeneration)
-	switch {
-	case isNotFound(err):
-		if s.key.ID != uuid.Nil { // deleted with its workspace since
-			a.WorkspaceID, a.KeyID, a.Generation = uuid.Nil, uuid.Nil, 0
-			if a.Reason == "" {
-				a.Refuse(inbox.UnknownKey, unauthorized.status)
-			}
-		}
-		return nil
-	case err != nil:
-		return fmt.Errorf("confirm the key: %w", err)
-	case a.Reason == "" && state != keyring.Valid:
-		a.Refuse(reasonOf(state), unauthorized.status)
-	}
-	return nil
 }
