@@ -215,7 +215,11 @@ func TestWritePages(t *testing.T) {
 		return
 	}
 	for _, theme := range []string{"light", "dark"} {
-		for name, component := range pages(theme) {
+		all := pages(theme)
+		for name, component := range parts() {
+			all["part-"+name] = component
+		}
+		for name, component := range all {
 			var html bytes.Buffer
 			if err := component.Render(context.Background(), &html); err != nil {
 				t.Fatal(err)
