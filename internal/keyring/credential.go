@@ -1,0 +1,141 @@
+package keyring
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"strings"
+)
+
+// The form of an API key: a prefix, 32 random base62 characters (190 bits), and
+// the CRC-32 of those as 6 more, so that a typo is seen without a look-up and a
+// scanner can tell a key from chance.
+const (
+	apiKeyPrefix = "khk_"
+	randomLen    = 32
+	sumLen       = 6
+	apiKeyLen    = len(apiKeyPrefix) + randomLen + sumLen
+	secretPrefix = "whsec_"
+	secretBytes  = 32
+	alphabet     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+// A Credential is the text of an API key or a signing secret. Printing, logging
+// or encoding one shows nothing; only Reveal gives up its text.
+type Credential struct{ text string }
+
+const redacted = "[redacted]"
+
+// Reveal returns the credential's text.
+func (c Credential) Reveal() string { return c.text }
+
+// String and the methods below keep the text out of whatever prints.
+func (c Credential) String() string               { return redacted }
+func (c Credential) GoString() string             { return redacted }
+func (c Credential) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (c Credential) LogValue() slog.Value         { return slog.StringValue(redacted) }
+
+// Format keeps the text out of %x, %q and the like.
+func (c Credential) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
+// NewAPIKey returns a new random API key.
+func NewAPIKey() Credential {
+	random := randomText(randomLen)
+	return Credential{apiKeyPrefix + random + checksum(random)}
+}
+
+// NewSecret returns a new random signing secret: whsec_ and base64 of 32 bytes.
+// As an HMAC key it is used as text, as shown.
+func NewSecret() Credential {
+	var raw [secretBytes]byte
+	rand.Read(raw[:])
+	return Credential{secretPrefix + base64.StdEncoding.EncodeToString(raw[:])}
+}
+
+// randomText draws n characters of the alphabet, each as likely as any other:
+// bytes that would favour some are thrown away.
+func randomText(n int) string {
+	const fair = 256 - 256%len(alphabet)
+	text := make([]byte, 0, n)
+	buffer := make([]byte, 2*n)
+	for {
+		rand.Read(buffer)
+		for _, b := range buffer {
+			if int(b) >= fair {
+				continue
+			}
+			if text = append(text, alphabet[int(b)%len(alphabet)]); len(text) == n {
+				return string(text)
+			}
+		}
+	}
+}
+
+// checksum is the CRC-32 (IEEE) of text in base62, padded to six characters.
+func checksum(text string) string {
+	sum := crc32.ChecksumIEEE([]byte(text))
+	var digits [sumLen]byte
+	for i := sumLen - 1; i >= 0; i-- {
+		digits[i] = alphabet[sum%uint32(len(alphabet))]
+		sum /= uint32(len(alphabet))
+	}
+	return string(digits[:])
+}
+
+// ParseAPIKey says what can be told of an API key from its text alone. known is
+// false for forms that are not Keyhook's own, which have no checksum. An error
+// is a hint for the sender; it does not repeat the text.
+func ParseAPIKey(text string) (known bool, err error) {
+	body, ok := strings.CutPrefix(text, apiKeyPrefix)
+	switch {
+	case !ok:
+		return false, checkForeign(text)
+	case len(text) != apiKeyLen:
+		return true, fmt.Errorf("The API key has %d characters where %d are expected.", len(text), apiKeyLen) //nolint:staticcheck // a sentence for a person
+	case strings.Trim(body, alphabet) != "":
+		return true, fmt.Errorf("The API key holds a character other than letters and digits.") //nolint:staticcheck // likewise
+	case checksum(body[:randomLen]) != body[randomLen:]:
+		return true, fmt.Errorf("The API key's checksum does not match: a character is wrong or two are swapped.") //nolint:staticcheck // likewise
+	}
+	return true, nil
+}
+
+// maxForeign is the longest API key of another form that is looked up.
+const maxForeign = 256
+
+func checkForeign(text string) error {
+	if text == "" || len(text) > maxForeign {
+		return fmt.Errorf("An API key has between 1 and %d characters.", maxForeign) //nolint:staticcheck // likewise
+	}
+	for _, r := range text {
+		if r <= ' ' || r > '~' {
+			return fmt.Errorf("The API key holds a space or a character that is not ASCII.") //nolint:staticcheck // likewise
+		}
+	}
+	return nil
+}
+
+// hash is how an API key is stored: with 190 random bits there is nothing to
+// guess, so a slow hash would only help who wants to keep us busy.
+func hash(text string) []byte {
+	sum := sha256.Sum256([]byte(text))
+	return sum[:]
+}
+
+// hint is enough to recognise an API key by: the first and last four characters
+// behind the prefix. A short one gives away nothing.
+func hint(text string) string {
+	prefix, body, ok := strings.Cut(text, "_")
+	if !ok {
+		prefix, body = "", text
+	} else {
+		prefix += "_"
+	}
+	if len(body) < 24 {
+		return prefix + "…"
+	}
+	return prefix + body[:4] + "…" + body[len(body)-4:]
+}

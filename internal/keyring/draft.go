@@ -1,0 +1,260 @@
+package keyring
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"golang.org/x/text/unicode/norm"
+
+	"keyhook/internal/fault"
+)
+
+// Limits of what people may write.
+const (
+	MaxName   = 80 // characters
+	MaxNote   = 2000
+	MaxLabels = 20
+	MaxLabel  = 40
+	MaxCIDRs  = 64
+	MaxSource = 64
+	maxLimit  = 1_000_000
+	maxExpiry = 10 * 366 * 24 * time.Hour
+)
+
+// A Draft is what people decide about a key.
+type Draft struct {
+	Name             string
+	Source           string // "": made from the name
+	Note             string
+	Labels           []string
+	OwnerID          *uuid.UUID
+	ExpiresAt        *time.Time
+	RequireSignature bool
+	AllowInURL       bool
+	AllowedCIDRs     []string
+	OtherSources     []string
+	RateLimit        *int
+	RateSeconds      int // 1, 60 or 3600; 0 is 60
+	DailyQuota       *int
+	RefPointer       string
+	IdenticalBodies  string // flag (also ""), duplicate
+}
+
+// A check collects what is wrong with a form.
+type check []*fault.Error
+
+func (c *check) fail(field, format string, args ...any) {
+	*c = append(*c, fault.On(field, fault.Invalid, fmt.Sprintf(format, args...)))
+}
+
+// text trims a line of text and refuses what can't be shown or stored.
+func (c *check) text(field, what, value string, limit int, lines bool) string {
+	value = strings.TrimSpace(value)
+	bad := func(r rune) bool {
+		return r == utf8.RuneError || unicode.IsControl(r) && (!lines || r != '\n' && r != '\r' && r != '\t')
+	}
+	switch {
+	case !utf8.ValidString(value) || strings.ContainsFunc(value, bad):
+		c.fail(field, "%s holds a character that can't be shown.", what)
+	case utf8.RuneCountInString(value) > limit:
+		c.fail(field, "%s is longer than %d characters.", what, limit)
+	}
+	return value
+}
+
+var sourcePattern = regexp.MustCompile(`^[a-z0-9]+(?:[-_.][a-z0-9]+)*$`)
+
+// checked returns d as it will be stored, or a fault that blames every wrong field.
+func (d Draft) checked(now time.Time) (Draft, error) {
+	var c check
+	d.Name = c.text("name", "The name", d.Name, MaxName, false)
+	if d.Name == "" {
+		c.fail("name", "Give the key a name.")
+	}
+	d.Note = c.text("note", "The note", d.Note, MaxNote, true)
+	d.checkSources(&c)
+	d.checkLabels(&c)
+	d.checkCIDRs(&c)
+	d.checkLimits(&c)
+	if d.ExpiresAt != nil {
+		at := d.ExpiresAt.UTC().Truncate(time.Second)
+		d.ExpiresAt = &at
+		if at.Sub(now) > maxExpiry {
+			c.fail("expires", "The expiry date is more than ten years away.")
+		}
+	}
+	if d.RefPointer = strings.TrimSpace(d.RefPointer); !validPointer(d.RefPointer) {
+		c.fail("ref_pointer", "A JSON pointer is like /data/id: it begins with a slash, and ~ stands before 0 or 1.")
+	}
+	switch d.IdenticalBodies {
+	case "":
+		d.IdenticalBodies = "flag"
+	case "flag", "duplicate":
+	default:
+		c.fail("identical_bodies", "Choose what happens to identical bodies.")
+	}
+	return d, fault.Join(c)
+}
+
+func (d *Draft) checkSources(c *check) {
+	if d.Source = strings.TrimSpace(d.Source); d.Source != "" && !validSource(d.Source) {
+		c.fail("source", "A source has small letters, digits, and single - _ . between them, %d at most.", MaxSource)
+	}
+	if d.Source == OriginSource {
+		c.fail("source", "The source “%s” is kept for imported keys.", OriginSource)
+	}
+	others := []string{}
+	for _, source := range d.OtherSources {
+		if source = strings.TrimSpace(source); source == "" || slices.Contains(others, source) {
+			continue
+		}
+		if !validSource(source) {
+			c.fail("other_sources", "“%s” is not a source: use small letters, digits, and single - _ . between them.", shorten(source))
+			break
+		}
+		others = append(others, source)
+	}
+	if d.OtherSources = others; len(others) > MaxLabels {
+		c.fail("other_sources", "At most %d other sources.", MaxLabels)
+	}
+}
+
+func validSource(source string) bool {
+	return len(source) <= MaxSource && sourcePattern.MatchString(source)
+}
+
+func (d *Draft) checkLabels(c *check) {
+	labels := []string{}
+	for _, label := range d.Labels {
+		if label = strings.TrimSpace(label); label == "" || slices.Contains(labels, label) {
+			continue
+		}
+		before := len(*c)
+		if c.text("labels", "A label", label, MaxLabel, false); len(*c) > before {
+			return
+		}
+		if labels = append(labels, label); len(labels) > MaxLabels {
+			c.fail("labels", "At most %d labels.", MaxLabels)
+			return
+		}
+	}
+	d.Labels = labels
+}
+
+func (d *Draft) checkCIDRs(c *check) {
+	list := []string{}
+	for i, line := range d.AllowedCIDRs {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		prefix, err := parsePrefix(line)
+		if err != nil {
+			c.fail("allowed_cidrs", "Line %d: “%s” is not an address or a network such as 192.0.2.0/24.", i+1, shorten(line))
+			return
+		}
+		if !slices.Contains(list, prefix.String()) {
+			list = append(list, prefix.String())
+		}
+		if len(list) > MaxCIDRs {
+			c.fail("allowed_cidrs", "At most %d networks.", MaxCIDRs)
+			return
+		}
+	}
+	d.AllowedCIDRs = list
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
+		address = address.Unmap()
+		return netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	return prefix.Masked(), err
+}
+
+func (d *Draft) checkLimits(c *check) {
+	if d.RateSeconds == 0 {
+		d.RateSeconds = 60
+	}
+	if d.RateLimit != nil && (*d.RateLimit < 1 || *d.RateLimit > maxLimit) {
+		c.fail("rate_limit", "The rate limit is a number from 1 to %d, or empty for none.", maxLimit)
+	}
+	if !slices.Contains([]int{1, 60, 3600}, d.RateSeconds) {
+		c.fail("rate_limit", "The rate limit is per second, minute or hour.")
+	}
+	if d.DailyQuota != nil && (*d.DailyQuota < 1 || *d.DailyQuota > 1000*maxLimit) {
+		c.fail("daily_quota", "The daily quota is a number from 1, or empty for none.")
+	}
+}
+
+// validPointer follows RFC 6901, section 3; "" is none.
+func validPointer(pointer string) bool {
+	if pointer == "" {
+		return true
+	}
+	if pointer[0] != '/' || len(pointer) > 255 || !utf8.ValidString(pointer) || strings.ContainsFunc(pointer, unicode.IsControl) {
+		return false
+	}
+	rest := strings.ReplaceAll(strings.ReplaceAll(pointer, "~0", ""), "~1", "")
+	return !strings.Contains(rest, "~")
+}
+
+func shorten(text string) string {
+	text = strings.ToValidUTF8(text, "�")
+	if runes := []rune(text); len(runes) > 40 {
+		return string(runes[:40]) + "…"
+	}
+	return text
+}
+
+// slug makes a source out of a name: letters without their marks, digits, and
+// dashes between.
+func slug(name string) string {
+	var b strings.Builder
+	dash := false
+	for _, r := range norm.NFKD.String(strings.ReplaceAll(strings.ToLower(name), "ß", "ss")) {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			if dash && b.Len() > 0 {
+				b.WriteByte('-')
+			}
+			b.WriteRune(r)
+			dash = false
+		case !unicode.Is(unicode.Mn, r):
+			dash = true
+		}
+		if b.Len() >= MaxSource-8 {
+			break
+		}
+	}
+	if text := b.String(); text != "" && text != OriginSource {
+		return text
+	}
+	return "key"
+}
+
+// ownerBelongs says whether a key's owner is in the workspace. The lock keeps
+// them there until the key is written.
+func ownerBelongs(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, owner *uuid.UUID) error {
+	const query = `SELECT count(*) FROM (SELECT FROM memberships WHERE workspace_id = $1 AND user_id = $2 FOR SHARE) AS m`
+	if owner == nil {
+		return nil
+	}
+	var n int
+	if err := tx.GetContext(ctx, &n, query, workspace, *owner); err != nil {
+		return err
+	}
+	if n == 0 {
+		return fault.On("owner", fault.Invalid, "The owner must be a member of this workspace.")
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+// Package keyring issues webhook keys and recognises what senders present. The
+// console manages keys through it, and ingestion authenticates senders through
+// it. It owns the tables webhook_keys, webhook_key_credentials, form_nonces and
+// key_allowances.
+//
+// A key is an API key and a signing secret. Both are shown once: afterwards the
+// API key is a hash and the secret is sealed. A key is deactivated, never
+// deleted alone, so that whatever names it can still be read.
+package keyring
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"keyhook/internal/postgres"
+	"keyhook/internal/seal"
+)
+
+// Generic is the scheme of Keyhook's own senders: an API key, or a signature
+// over the raw body.
+const Generic = "generic"
+
+// OriginSource is the source of keys that came from the origin; they may share it.
+const OriginSource = "webhook"
+
+// A Key lets one sender post webhooks to a workspace. It does not hold its
+// credentials.
+type Key struct {
+	ID               uuid.UUID      `db:"id"`
+	WorkspaceID      uuid.UUID      `db:"workspace_id"`
+	Name             string         `db:"name"`
+	Scheme           string         `db:"scheme"`
+	Source           string         `db:"source"` // what its events are counted under
+	Note             string         `db:"note"`
+	Labels           pq.StringArray `db:"labels"`
+	Active           bool           `db:"is_active"`
+	LastUsedAt       *time.Time     `db:"last_used_at"`    // nil until a request was accepted
+	LastRefusedAt    *time.Time     `db:"last_refused_at"` // nil until one was refused
+	ExpiresAt        *time.Time     `db:"expires_at"`      // nil: never
+	CreatedAt        time.Time      `db:"created_at"`
+	CreatedBy        *uuid.UUID     `db:"created_by"` // nil once that user is gone, or for a command
+	OwnerID          *uuid.UUID     `db:"owner_id"`   // who answers for it
+	CreatedByName    string         `db:"created_by_name"`
+	OwnerName        string         `db:"owner_name"`
+	RequireSignature bool           `db:"require_signature"`
+	AllowInURL       bool           `db:"allow_in_url"`
+	AllowedCIDRs     pq.StringArray `db:"allowed_cidrs"` // empty: any address
+	OtherSources     pq.StringArray `db:"other_sources"` // that a payload may name beside Source
+	RateLimit        *int           `db:"rate_limit"`    // requests in RateSeconds; nil: none
+	RateSeconds      int            `db:"rate_seconds"`
+	DailyQuota       *int           `db:"daily_quota"`
+	RefPointer       string         `db:"ref_pointer"`      // RFC 6901, into the body
+	IdenticalBodies  string         `db:"identical_bodies"` // flag or duplicate
+	Hint             string         `db:"hint"`             // of the newest API key, "" if it has none
+	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short
+}
+
+// columns are a Key's, from webhook_keys AS k.
+const columns = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels, k.is_active, k.last_used_at,
+	k.last_refused_at, k.expires_at, k.created_at, k.created_by, k.owner_id, k.require_signature, k.allow_in_url,
+	k.allowed_cidrs, k.other_sources, k.rate_limit, k.rate_seconds, k.daily_quota, k.ref_pointer, k.identical_bodies,
+	coalesce((SELECT c.hint FROM webhook_key_credentials AS c WHERE c.webhook_key_id = k.id AND c.kind = 'api_key'
+		ORDER BY c.generation DESC LIMIT 1), '') AS hint,
+	coalesce((SELECT encode(substr(c.fingerprint, 1, 6), 'hex') FROM webhook_key_credentials AS c
+		WHERE c.webhook_key_id = k.id AND c.kind = 'secret' ORDER BY c.generation DESC LIMIT 1), '') AS fingerprint`
+
+// named adds the names of the people behind a key, for the console; ingestion
+// has no right to read them.
+const named = columns + `,
+	coalesce((SELECT u.name FROM users AS u WHERE u.id = k.created_by), '') AS created_by_name,
+	coalesce((SELECT u.name FROM users AS u WHERE u.id = k.owner_id), '') AS owner_name`
+
+// A Store keeps keys.
+type Store struct {
+	db  *postgres.DB
+	box *seal.Box
+}
+
+// NewStore returns a Store on db that seals secrets in box.
+func NewStore(db *postgres.DB, box *seal.Box) *Store { return &Store{db: db, box: box} }

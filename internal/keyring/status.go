@@ -1,0 +1,41 @@
+package keyring
+
+import "time"
+
+// A Status is the one word that a key's state comes down to.
+type Status string
+
+// The states of a key.
+const (
+	Active    Status = "active"
+	Expiring  Status = "expiring"   // active, and ends within ExpiringWithin
+	NeverUsed Status = "never-used" // active, no request accepted yet
+	Idle      Status = "idle"       // active, not used for IdleAfter
+	Inactive  Status = "inactive"   // deactivated
+	Expired   Status = "expired"
+)
+
+const (
+	// ExpiringWithin is how long before its end a key is called expiring.
+	ExpiringWithin = 14 * 24 * time.Hour
+	// IdleAfter is how long without use a key is called idle.
+	IdleAfter = 30 * 24 * time.Hour
+)
+
+// StatusAt returns the key's status at a moment. What stops requests comes
+// first, then what soon will.
+func (k Key) StatusAt(now time.Time) Status {
+	switch {
+	case !k.Active:
+		return Inactive
+	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
+		return Expired
+	case k.ExpiresAt != nil && k.ExpiresAt.Sub(now) <= ExpiringWithin:
+		return Expiring
+	case k.LastUsedAt == nil:
+		return NeverUsed
+	case now.Sub(*k.LastUsedAt) > IdleAfter:
+		return Idle
+	}
+	return Active
+}
