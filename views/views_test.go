@@ -3,6 +3,8 @@ package views_test
 import (
 	"bytes"
 	"context"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -169,6 +171,24 @@ func TestRevealMarksEverySecret(t *testing.T) {
 		if page.Find("form[hx-post], form[hx-get]").Length() > 0 || page.Find("[data-after-wipe]").Length() != 1 {
 			t.Errorf("%s: the page's form is htmx's, or nothing says where to go after the wipe", name)
 		}
+	}
+}
+
+// The Go program on the page is one; with the API key refused, no snippet sends it.
+func TestSnippets(t *testing.T) {
+	t.Parallel()
+	page := render(t, pages("")["key-created"])
+	if _, err := parser.ParseFile(token.NewFileSet(), "send.go", page.Find("#code-go").Text(), parser.AllErrors); err != nil {
+		t.Error(err)
+	}
+	for _, id := range []string{"curl", "sign", "go", "node"} {
+		if !strings.Contains(page.Find("#code-"+id).Text(), "KEYHOOK_URL") {
+			t.Errorf("the snippet %s does not read its address from the environment", id)
+		}
+	}
+	signedOnly := render(t, pages("")["key-created-url"])
+	if text := signedOnly.Find(".snips").Text(); strings.Contains(text, "X-API-Key") {
+		t.Error("a key that demands a signature shows how to send the API key alone")
 	}
 }
 
