@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"keyhook/internal/inbox"
@@ -15,7 +16,8 @@ import (
 // timeFormat is how answers write times.
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// A problem is a kind of refusal. Its code names its section of /docs/errors.
+// A problem is a kind of refusal. Its title is that of its section of
+// /docs/errors.
 type problem struct {
 	status int
 	code   string
@@ -24,17 +26,22 @@ type problem struct {
 }
 
 var (
-	invalidPayload     = problem{400, "INVALID_PAYLOAD", "The body is not valid", "The body could not be read."}
-	validationError    = problem{400, "VALIDATION_ERROR", "A field is wrong", "A field is missing or wrong."}
-	unauthorized       = problem{401, "UNAUTHORIZED", "Not authorized", "The request's credentials were not accepted."}
-	forbidden          = problem{403, "FORBIDDEN", "The key's rules forbid this", "The key's rules do not allow this request."}
-	notFound           = problem{404, "NOT_FOUND", "No such endpoint", "There is no endpoint at this path. Webhooks go to /hooks/{key id} or /api/webhooks/signals."}
-	methodNotAllowed   = problem{405, "METHOD_NOT_ALLOWED", "Method not allowed", "Webhooks are sent with POST."}
+	invalidPayload     = problem{400, "INVALID_PAYLOAD", "The body cannot be read", "The body could not be read."}
+	validationError    = problem{400, "VALIDATION_ERROR", "A field is missing or wrong", "A field is missing or wrong."}
+	unauthorized       = problem{401, "UNAUTHORIZED", "The credentials do not hold", "The credentials are missing or do not hold."}
+	forbidden          = problem{403, "FORBIDDEN", "The key’s rules do not allow the request", "The key's rules do not allow this request."}
+	notFound           = problem{404, "NOT_FOUND", "There is no such address", "There is no such address. Webhooks go to /hooks/{key id} or /api/webhooks/signals."}
+	methodNotAllowed   = problem{405, "METHOD_NOT_ALLOWED", "The method is not POST", "Send webhooks with POST."}
 	bodyTooLarge       = problem{413, "BODY_TOO_LARGE", "The body is too large", "The body is larger than this instance takes."}
-	unsupportedEncoded = problem{415, "UNSUPPORTED_ENCODING", "Unsupported encoding", "Send the body without Content-Encoding."}
-	rateLimited        = problem{429, "RATE_LIMITED", "Over the key's limit", "The key's own limit is reached. Try again after the time in Retry-After."}
-	unavailable        = problem{503, "UNAVAILABLE", "Not available now", "The request could not be stored now. Try again after the time in Retry-After."}
+	unsupportedEncoded = problem{415, "UNSUPPORTED_ENCODING", "The body is compressed", "Content-Encoding must be identity."}
+	rateLimited        = problem{429, "RATE_LIMITED", "Over the key’s own limit", "The key's own limit is reached. Try again after the time in Retry-After."}
+	unavailable        = problem{503, "UNAVAILABLE", "Try again", "The request could not be stored now. Try again after the time in Retry-After."}
 )
+
+// section returns the problem's place on /docs/errors.
+func (p problem) section() string {
+	return "/docs/errors#" + strings.ToLower(strings.ReplaceAll(p.code, "_", "-"))
+}
 
 // problemOf is the answer to each reason. Everything that tells whether a key or
 // a workspace exists is the one 401.
@@ -140,7 +147,7 @@ func (h *Handler) write(w http.ResponseWriter, id string, a answer) {
 		detail = a.detail
 	}
 	h.writeJSON(w, "application/problem+json", a.problem.status, problemBody{
-		Type: h.config.DocsURL + "/docs/errors#" + a.problem.code, Title: a.problem.title, Status: a.problem.status,
+		Type: h.config.DocsURL + a.problem.section(), Title: a.problem.title, Status: a.problem.status,
 		Detail: detail, RequestID: id, ServerTime: time.Now().UTC().Format(timeFormat),
 		Error: detail, Code: a.problem.code, Hints: a.hints,
 	})
