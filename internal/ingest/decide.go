@@ -98,8 +98,9 @@ func newSubmission(rq *request, c credentials, p proof) submission {
 
 // An event is what makes two requests the same.
 type event struct {
-	source string
-	ref    string // "": each request is new
+	source   string
+	ref      string // "": each request is new
+	unsigned bool   // ref came in a header, which no signature covers
 }
 
 // admit applies the key's rules and reads the event from the request. If it
@@ -136,7 +137,7 @@ func (h *Handler) admit(rq *request, c credentials, p *proof) (e event, detail s
 		p.refuse(inbox.SourceForbidden)
 		return event{}, ""
 	}
-	if e.ref == "" && p.key.IdenticalBodies == "duplicate" {
+	if (e.ref == "" || e.unsigned) && p.key.IdenticalBodies == "duplicate" {
 		sum := sha256.Sum256(rq.body)
 		e.ref = bodyRefPrefix + hex.EncodeToString(sum[:])
 	}
@@ -164,7 +165,7 @@ func signalEvent(rq *request) (event, error) {
 		return event{}, nil
 	}
 	payload, err := readEnvelope(rq.body)
-	return event{payload.source, payload.sourceRef}, err
+	return event{source: payload.source, ref: payload.sourceRef}, err
 }
 
 func isJSON(contentType string) bool {
@@ -186,7 +187,7 @@ func hookEvent(rq *request, pointer string) (event, error) {
 		if what := wrongPresentedRef(ref); what != "" {
 			return event{}, fieldErrors{{header, what}}
 		}
-		return event{ref: ref}, nil
+		return event{ref: ref, unsigned: true}, nil
 	}
 	if pointer == "" {
 		return event{}, nil
