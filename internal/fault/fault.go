@@ -23,6 +23,7 @@ const (
 	NotFound                        // there is no such thing, or the caller may not know of it
 	Conflict                        // it clashes with something that exists
 	Busy                            // trying again later may work
+	TooMany                         // the caller did this too often and must wait
 )
 
 var statuses = map[Kind]int{
@@ -33,6 +34,7 @@ var statuses = map[Kind]int{
 	NotFound:        http.StatusNotFound,
 	Conflict:        http.StatusConflict,
 	Busy:            http.StatusServiceUnavailable,
+	TooMany:         http.StatusTooManyRequests,
 }
 
 // An Error is a failure with a message fit to show to whoever caused it.

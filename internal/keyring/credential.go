@@ -128,11 +128,9 @@ func hash(text string) []byte {
 // hint is enough to recognise an API key by: the first and last four characters
 // behind the prefix. A short one gives away nothing.
 func hint(text string) string {
-	prefix, body, ok := strings.Cut(text, "_")
-	if !ok {
-		prefix, body = "", text
-	} else {
-		prefix += "_"
+	prefix, body := "", text
+	if i := strings.IndexByte(text, '_'); i >= 0 && i < 6 {
+		prefix, body = text[:i+1], text[i+1:]
 	}
 	if len(body) < 24 {
 		return prefix + "…"

@@ -1,0 +1,147 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"keyhook/internal/audit"
+	"keyhook/internal/fault"
+)
+
+// A Member is a user in a workspace.
+type Member struct {
+	User      User      `db:"user"`
+	Workspace Workspace `db:"workspace"`
+	Role      Role      `db:"role"`
+}
+
+const memberQuery = `
+	SELECT u.id AS "user.id", u.email AS "user.email", u.name AS "user.name", u.created_at AS "user.created_at",
+		u.disabled_at AS "user.disabled_at", u.last_seen_at AS "user.last_seen_at", u.password_hash IS NOT NULL AS "user.has_password",
+		w.id AS "workspace.id", w.name AS "workspace.name", w.slug AS "workspace.slug", w.created_at AS "workspace.created_at",
+		w.auditors_see_payloads AS "workspace.auditors_see_payloads", m.role AS role
+	FROM memberships AS m JOIN users AS u ON u.id = m.user_id JOIN workspaces AS w ON w.id = m.workspace_id `
+
+// Member returns who a user is in the workspace with a slug. To a stranger the
+// workspace does not exist.
+func (s *Store) Member(ctx context.Context, user uuid.UUID, slug string) (Member, error) {
+	const query = memberQuery + `WHERE m.user_id = $1 AND w.slug = $2 AND u.disabled_at IS NULL`
+	if !validSlug(slug) {
+		return Member{}, errNoWorkspace
+	}
+	var member Member
+	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &member, query, user, slug) })
+	if errors.Is(err, sql.ErrNoRows) {
+		return Member{}, errNoWorkspace
+	}
+	if err != nil {
+		return Member{}, fmt.Errorf("find member: %w", err)
+	}
+	return member, nil
+}
+
+// WorkspacesOf lists a user's workspaces by name, with the role in each.
+func (s *Store) WorkspacesOf(ctx context.Context, user uuid.UUID) ([]Member, error) {
+	const query = memberQuery + `WHERE m.user_id = $1 ORDER BY lower(w.name), w.id`
+	return s.members(ctx, query, user)
+}
+
+// Members lists who belongs to a workspace, by name.
+func (s *Store) Members(ctx context.Context, workspace uuid.UUID) ([]Member, error) {
+	const query = memberQuery + `WHERE m.workspace_id = $1 ORDER BY lower(u.name), u.id`
+	return s.members(ctx, query, workspace)
+}
+
+func (s *Store) members(ctx context.Context, query string, id uuid.UUID) (members []Member, err error) {
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &members, query, id) })
+	if err != nil {
+		return nil, fmt.Errorf("list members: %w", err)
+	}
+	return members, nil
+}
+
+// AddMember makes a user part of the workspace with a slug.
+func (s *Store) AddMember(ctx context.Context, by audit.Actor, slug, email string, role Role) error {
+	if !role.Known() {
+		return fault.On("role", fault.Invalid, "A role is owner, admin, member or auditor.")
+	}
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		workspace, err := workspaceBySlug(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		user, err := userByEmail(ctx, tx, email)
+		if err != nil {
+			return err
+		}
+		return addMember(ctx, tx, by, workspace, user, role)
+	})
+	return conflict(err, "add member")
+}
+
+func addMember(ctx context.Context, tx *sqlx.Tx, by audit.Actor, workspace Workspace, user User, role Role) error {
+	const insert = `INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, $3)`
+	if _, err := tx.ExecContext(ctx, insert, workspace.ID, user.ID, role); err != nil {
+		return err
+	}
+	return recordMember(ctx, tx, by, audit.MemberAdded, workspace, user, nil, audit.Fields{"role": role})
+}
+
+// RemoveMember takes a user out of the workspace with a slug. The last owner stays.
+func (s *Store) RemoveMember(ctx context.Context, by audit.Actor, slug, email string) error {
+	const remove = `DELETE FROM memberships WHERE workspace_id = $1 AND user_id = $2 RETURNING role`
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		workspace, err := workspaceBySlug(ctx, tx, slug)
+		if err != nil {
+			return err
+		}
+		user, err := userByEmail(ctx, tx, email)
+		if err != nil {
+			return err
+		}
+		if err := keepsAnOwner(ctx, tx, workspace.ID, user.ID); err != nil {
+			return err
+		}
+		var role Role
+		err = tx.GetContext(ctx, &role, remove, workspace.ID, user.ID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fault.New(fault.NotFound, "That person does not belong to the workspace.")
+		}
+		if err != nil {
+			return err
+		}
+		return recordMember(ctx, tx, by, audit.MemberRemoved, workspace, user, audit.Fields{"role": role}, nil)
+	})
+	return conflict(err, "remove member")
+}
+
+// keepsAnOwner says whether a workspace has an owner other than user, or never
+// had user as one. The workspace's lock makes those who go take turns.
+func keepsAnOwner(ctx context.Context, tx *sqlx.Tx, workspace, user uuid.UUID) error {
+	const lock = `SELECT id FROM workspaces WHERE id = $1 FOR NO KEY UPDATE`
+	const owners = `
+		SELECT count(*) FILTER (WHERE user_id = $2) = 0 OR count(*) > 1
+		FROM memberships WHERE workspace_id = $1 AND role = 'owner'`
+	var id uuid.UUID
+	if err := tx.GetContext(ctx, &id, lock, workspace); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	var keeps bool
+	if err := tx.GetContext(ctx, &keeps, owners, workspace, user); err != nil {
+		return err
+	}
+	if !keeps {
+		return fault.New(fault.Conflict, "That person is a workspace's last owner. Make somebody else an owner first.")
+	}
+	return nil
+}
+
+func recordMember(ctx context.Context, tx *sqlx.Tx, by audit.Actor, action audit.Action, workspace Workspace, user User, before, after audit.Fields) error {
+	target := audit.Target{Kind: "member", ID: user.ID.String(), Label: user.Name}
+	return audit.Record(ctx, tx, by.In(workspace.ID), action, target, before, after)
+}

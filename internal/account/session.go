@@ -1,0 +1,175 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"keyhook/internal/audit"
+	"keyhook/internal/fault"
+)
+
+const (
+	// SessionIdle is how long a session lives without a request.
+	SessionIdle = 30 * time.Minute
+	// SessionLife is how long a session lives at all.
+	SessionLife = 12 * time.Hour
+)
+
+// A Session is somebody signed in.
+type Session struct {
+	User            User      `db:"user"`
+	CreatedAt       time.Time `db:"created_at"`
+	AuthenticatedAt time.Time `db:"authenticated_at"` // the last proof of who it is
+}
+
+var errSignedOut = fault.New(fault.Unauthenticated, "Sign in to go on.")
+
+// newToken returns 256 random bits as text, and the hash that is stored of them.
+func newToken() (token string, hash []byte) {
+	var raw [32]byte
+	rand.Read(raw[:])
+	token = base64.RawURLEncoding.EncodeToString(raw[:])
+	return token, tokenHash(token)
+}
+
+func tokenHash(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+// newSession signs a user in and returns the session's token.
+func newSession(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, address, userAgent string) (string, error) {
+	const insert = `
+		INSERT INTO sessions (token_hash, user_id, address, user_agent, expires_at)
+		VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))`
+	const seen = `UPDATE users SET last_seen_at = now() WHERE id = $1`
+	token, hash := newToken()
+	if _, err := tx.ExecContext(ctx, insert, hash, user, address, printable(userAgent, 400), SessionLife.Seconds()); err != nil {
+		return "", err
+	}
+	_, err := tx.ExecContext(ctx, seen, user)
+	return token, err
+}
+
+// Session returns whose token it is. A token that is unknown, idle for too long
+// or past its life gives a fault Unauthenticated. That it was seen is written at
+// most once a minute.
+func (s *Store) Session(ctx context.Context, token string) (session Session, err error) {
+	const query = `
+		SELECT s.created_at, s.authenticated_at, s.last_seen_at < now() - interval '1 minute' AS stale,
+			u.id AS "user.id", u.email AS "user.email", u.name AS "user.name", u.created_at AS "user.created_at",
+			u.disabled_at AS "user.disabled_at", u.last_seen_at AS "user.last_seen_at", u.password_hash IS NOT NULL AS "user.has_password"
+		FROM sessions AS s JOIN users AS u ON u.id = s.user_id
+		WHERE s.token_hash = $1 AND s.expires_at > now() AND s.last_seen_at > now() - make_interval(secs => $2) AND u.disabled_at IS NULL`
+	if token == "" || len(token) > 200 {
+		return Session{}, errSignedOut
+	}
+	var row struct {
+		Session
+		Stale bool `db:"stale"`
+	}
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		return tx.GetContext(ctx, &row, query, tokenHash(token), SessionIdle.Seconds())
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, errSignedOut
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("find session: %w", err)
+	}
+	if row.Stale {
+		if err := s.see(ctx, token, row.User.ID); err != nil {
+			return Session{}, err
+		}
+	}
+	return row.Session, nil
+}
+
+func (s *Store) see(ctx context.Context, token string, user uuid.UUID) error {
+	const session = `UPDATE sessions SET last_seen_at = now() WHERE token_hash = $1`
+	const person = `UPDATE users SET last_seen_at = now() WHERE id = $1`
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, session, tokenHash(token)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, person, user)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("move last seen: %w", err)
+	}
+	return nil
+}
+
+// SignOut ends a session. An unknown token is signed out already.
+func (s *Store) SignOut(ctx context.Context, by audit.Actor, token string) error {
+	const remove = `DELETE FROM sessions WHERE token_hash = $1 RETURNING user_id`
+	const query = `SELECT ` + userColumns + ` FROM users AS u WHERE u.id = $1`
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		var id uuid.UUID
+		err := tx.GetContext(ctx, &id, remove, tokenHash(token))
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var user User
+		if err := tx.GetContext(ctx, &user, query, id); err != nil {
+			return err
+		}
+		return recordSignIn(ctx, tx, by, audit.SignedOut, user)
+	})
+	return conflict(err, "sign out")
+}
+
+func endSessions(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
+	const remove = `DELETE FROM sessions WHERE user_id = $1`
+	_, err := tx.ExecContext(ctx, remove, user)
+	return err
+}
+
+// recordSignIn adds an entry to the chain of each workspace of a user and to the
+// instance's, in the order that Record asks for.
+func recordSignIn(ctx context.Context, tx *sqlx.Tx, by audit.Actor, action audit.Action, user User) error {
+	const query = `SELECT workspace_id FROM memberships WHERE user_id = $1 ORDER BY workspace_id::text`
+	var chains []uuid.UUID
+	if err := tx.SelectContext(ctx, &chains, query, user.ID); err != nil {
+		return err
+	}
+	by.Kind, by.UserID, by.Label = audit.User, user.ID, user.Name
+	target := audit.Target{Kind: "user", ID: user.ID.String(), Label: user.Name}
+	for _, chain := range append(chains, uuid.Nil) {
+		if err := audit.Record(ctx, tx, by.In(chain), action, target, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep removes sessions, links and refused sign-ins whose time is over.
+func (s *Store) Sweep(ctx context.Context) error {
+	statements := []string{
+		`DELETE FROM sessions WHERE expires_at <= now() OR last_seen_at <= now() - interval '1 day'`,
+		`DELETE FROM one_time_links WHERE expires_at <= now() - interval '7 days'`,
+		`DELETE FROM sign_in_failures WHERE last_at <= now() - interval '1 day'`,
+	}
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		for _, statement := range statements {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return conflict(err, "sweep sessions")
+}

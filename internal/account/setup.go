@@ -1,0 +1,95 @@
+package account
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"keyhook/internal/audit"
+	"keyhook/internal/fault"
+)
+
+var errSetUp = fault.New(fault.Conflict, "Keyhook is set up already: a user exists.")
+
+// SetupLink returns the token of a link with which the first user and workspace
+// can be made, while no user exists. Several may be open; one is enough.
+func (s *Store) SetupLink(ctx context.Context) (token string, err error) {
+	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		if err := noUserYet(ctx, tx); err != nil {
+			return err
+		}
+		token, err = newLink(ctx, tx, PurposeSetUp, nil, linkLife)
+		return err
+	})
+	if err != nil {
+		return "", conflict(err, "make set-up link")
+	}
+	return token, nil
+}
+
+// noUserYet fails once there is a user. The lock makes those who set up at once
+// take turns.
+func noUserYet(ctx context.Context, tx *sqlx.Tx) error {
+	const lock = `SELECT true FROM instance FOR NO KEY UPDATE`
+	const query = `SELECT EXISTS (SELECT FROM users)`
+	var locked, exists bool
+	if err := tx.GetContext(ctx, &locked, lock); err != nil {
+		return err
+	}
+	if err := tx.GetContext(ctx, &exists, query); err != nil {
+		return err
+	}
+	if exists {
+		return errSetUp
+	}
+	return nil
+}
+
+// SetUp makes the first user and their workspace with a set-up link. It happens
+// once: of those who try at once, one succeeds.
+func (s *Store) SetUp(ctx context.Context, by audit.Actor, token string, owner NewUser, workspaceName string) (user User, workspace Workspace, err error) {
+	if _, err := s.CheckLink(ctx, PurposeSetUp, token); err != nil {
+		return User{}, Workspace{}, err
+	}
+	email, name, err := checkPerson(owner.Email, owner.Name)
+	faults := []*fault.Error{}
+	if f, ok := fault.Of(err); err != nil && ok {
+		faults = append(faults, append([]*fault.Error{f}, f.More...)...)
+	}
+	if f := checkPassword(owner.Password, owner.Email, owner.Name); f != nil {
+		faults = append(faults, f)
+	}
+	if f := checkName("workspace", workspaceName); f != nil {
+		faults = append(faults, f)
+	}
+	if err := fault.Join(faults); err != nil {
+		return User{}, Workspace{}, err
+	}
+	phc, err := s.newPassword(ctx, owner.Password, email, name)
+	if err != nil {
+		return User{}, Workspace{}, err
+	}
+	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		if err := noUserYet(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := useLink(ctx, tx, PurposeSetUp, token); err != nil {
+			return err
+		}
+		by.Kind, by.ID, by.Label, by.WorkspaceID = audit.Link, "", "set-up link", uuid.Nil
+		if user, err = insertUser(ctx, tx, by, email, name, phc); err != nil {
+			return err
+		}
+		if err := recordUser(ctx, tx, by, audit.InstanceSetUp, user, nil, nil); err != nil {
+			return err
+		}
+		by.Kind, by.UserID, by.Label = audit.User, user.ID, user.Name
+		workspace, err = createWorkspace(ctx, tx, by, workspaceName, user.ID)
+		return err
+	})
+	if err != nil {
+		return User{}, Workspace{}, conflict(err, "set up")
+	}
+	return user, workspace, nil
+}
