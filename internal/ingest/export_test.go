@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 )
@@ -47,4 +48,20 @@ func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 func IsFieldError(err error) bool {
 	_, ok := err.(fieldErrors)
 	return ok
+}
+
+// Fill puts as much into the writer's queue as it takes.
+func (w *Writer) Fill() {
+	for range maxQueue {
+		w.queue <- pending{done: make(chan outcome, 1)}
+	}
+}
+
+// Waiting is how long the queue is.
+func (w *Writer) Waiting() int { return len(w.queue) }
+
+// Try writes an empty submission.
+func (w *Writer) Try(ctx context.Context) error {
+	_, err := w.Write(ctx, submission{})
+	return err
 }

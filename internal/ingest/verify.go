@@ -83,10 +83,10 @@ func (h *Handler) verifyWorkspace(ctx context.Context, rq *request, c credential
 	if len(secrets) > 0 {
 		p.workspaceID = c.workspaceID
 	}
-	if tooMany {
-		p.refuse(inbox.TooManySecrets)
-	}
 	h.verifySecrets(rq, c, secrets, p, inbox.UnknownWorkspace)
+	if tooMany && p.reason == inbox.SignatureWrong { // the right one may be among those not tried
+		p.reason = inbox.TooManySecrets
+	}
 	return nil
 }
 
