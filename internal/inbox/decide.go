@@ -71,13 +71,9 @@ func insertSignals(ctx context.Context, tx *sqlx.Tx, sent []*record) (repeats []
 	if err := tx.SelectContext(ctx, &inserted, insert, text); err != nil {
 		return nil, fmt.Errorf("insert signals: %w", err)
 	}
-	isNew := make(map[uuid.UUID]bool, len(inserted))
-	for _, id := range inserted {
-		isNew[id] = true
-	}
 	for _, r := range sent {
 		r.Outcome = Duplicate
-		if isNew[r.SignalID] {
+		if slices.Contains(inserted, r.SignalID) {
 			r.Outcome = Accepted
 		} else {
 			repeats = append(repeats, r)
@@ -160,29 +156,15 @@ func flagSameBodies(ctx context.Context, tx *sqlx.Tx, sent []*record) error {
 				AND d.body_sha256 = decode(r.body_sha256, 'hex') AND d.outcome = 'accepted'
 			ORDER BY d.received_at LIMIT 1) AS earlier`
 
-	type same struct {
-		key uuid.UUID
-		sum [32]byte
+	news := flagWithin(sent)
+	if len(news) == 0 {
+		return nil
 	}
-	news := map[int]*record{}
-	firsts := map[same]uuid.UUID{}
 	var rows []map[string]any
-	for _, r := range sent {
-		if r.Outcome != Accepted {
-			continue
-		}
-		news[r.n] = r
+	for _, r := range news {
 		rows = append(rows, map[string]any{
 			"n": r.n, "webhook_key_id": r.KeyID, "body_key": r.bodyKey(), "body_sha256": hex.EncodeToString(r.sum[:]),
 		})
-		if first, ok := firsts[same{r.KeyID, r.sum}]; ok {
-			r.sameBodyAs = first
-		} else {
-			firsts[same{r.KeyID, r.sum}] = r.ID
-		}
-	}
-	if rows == nil {
-		return nil
 	}
 	text, err := recordset(rows)
 	if err != nil {
@@ -199,4 +181,27 @@ func flagSameBodies(ctx context.Context, tx *sqlx.Tx, sent []*record) error {
 		news[f.N].sameBodyAs = f.ID
 	}
 	return nil
+}
+
+// flagWithin returns the new events by their places in the batch, and notes
+// which of them have the body of another one before them.
+func flagWithin(sent []*record) map[int]*record {
+	type same struct {
+		key uuid.UUID
+		sum [32]byte
+	}
+	news := map[int]*record{}
+	firsts := map[same]uuid.UUID{}
+	for _, r := range sent {
+		if r.Outcome != Accepted {
+			continue
+		}
+		news[r.n] = r
+		if first, seen := firsts[same{r.KeyID, r.sum}]; seen {
+			r.sameBodyAs = first
+		} else {
+			firsts[same{r.KeyID, r.sum}] = r.ID
+		}
+	}
+	return news
 }
