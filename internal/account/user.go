@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
@@ -240,4 +241,19 @@ func conflict(err error, doing string) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// StillThere tells which of some users, by id, have not been deleted.
+func (s *Store) StillThere(ctx context.Context, ids []string) (map[string]bool, error) {
+	const query = `SELECT id::text FROM users WHERE id::text = ANY ($1)`
+	var found []string
+	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &found, query, pq.Array(ids)) })
+	if err != nil {
+		return nil, fmt.Errorf("look for users: %w", err)
+	}
+	there := map[string]bool{}
+	for _, id := range found {
+		there[id] = true
+	}
+	return there, nil
 }

@@ -258,3 +258,9 @@ func ownerBelongs(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, owner *
 	}
 	return nil
 }
+
+// Check says what is wrong with a draft, all at once, without writing anything.
+func (d Draft) Check() error {
+	_, err := d.checked(time.Now())
+	return err
+}

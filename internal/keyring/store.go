@@ -241,3 +241,13 @@ func conflict(err error, doing string) error {
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }
+
+// Count returns how many keys the workspace has.
+func (s *Store) Count(ctx context.Context, workspace uuid.UUID) (n int, err error) {
+	const query = `SELECT count(*) FROM webhook_keys WHERE workspace_id = $1`
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &n, query, workspace) })
+	if err != nil {
+		return 0, fmt.Errorf("count keys: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,36 @@
+package web
+
+import (
+	"net/http"
+
+	"keyhook/static"
+	"keyhook/views"
+)
+
+func (s *Server) goToDocs(w http.ResponseWriter, r *http.Request) error {
+	return redirect(w, r, "/docs/send")
+}
+
+func (s *Server) showSendDocs(w http.ResponseWriter, r *http.Request) error {
+	return render(w, r, http.StatusOK, views.DocsSend(s.docsPage(w, r, "Sending webhooks")))
+}
+
+func (s *Server) showErrorDocs(w http.ResponseWriter, r *http.Request) error {
+	return render(w, r, http.StatusOK, views.DocsErrors(s.docsPage(w, r, "Errors")))
+}
+
+// docsPage tells nothing of whoever reads it: a page for senders is the same
+// whether somebody is signed in or not.
+func (s *Server) docsPage(_ http.ResponseWriter, r *http.Request, title string) views.DocsPage {
+	return views.DocsPage{Page: s.bare(nil, r, title), BaseURL: s.config.HooksURL, MaxBody: s.config.MaxBody}
+}
+
+// Docs returns the pages for senders alone, for the address that only ingests.
+func (s *Server) Docs() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET "+static.Prefix, static.Handler())
+	mux.Handle("GET /docs/send", s.handle(s.showSendDocs))
+	mux.Handle("GET /docs/errors", s.handle(s.showErrorDocs))
+	mux.Handle("GET /docs", s.handle(s.goToDocs))
+	return s.identify(mux)
+}

@@ -1,0 +1,210 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"keyhook/internal/account"
+	"keyhook/internal/audit"
+	"keyhook/internal/inbox"
+	"keyhook/internal/keyring"
+	"keyhook/views"
+)
+
+const (
+	recentDeliveries = 20
+	trailEntries     = 50
+)
+
+func (s *Server) showKey(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	key, err := s.keyOf(r, m)
+	if err != nil {
+		return err
+	}
+	frame, err := s.page(w, r, m, key.Name)
+	if err != nil {
+		return err
+	}
+	page := views.KeyPage{
+		Page: frame, Key: keyFacts(key, frame.Now), HookURL: s.hookURL(key), SignalsURL: s.config.HooksURL + "/api/webhooks/signals",
+		WorkspaceID: m.Workspace.ID.String(), CanEdit: mayEdit(m, key), InUse: inUse(key, frame.Now),
+	}
+	if page.Usage, err = s.usage(r, m, key, frame.Now); err != nil {
+		return err
+	}
+	if page.Deliveries, err = s.deliveries(r, m, key); err != nil {
+		return err
+	}
+	if page.Trail, err = s.trailOf(r, m, key); err != nil {
+		return err
+	}
+	return render(w, r, http.StatusOK, views.Key(page))
+}
+
+// mayEdit tells whether to offer what the store would refuse otherwise.
+func mayEdit(m account.Member, key keyring.Key) bool {
+	own := key.CreatedBy != nil && *key.CreatedBy == m.User.ID || key.OwnerID != nil && *key.OwnerID == m.User.ID
+	return m.Can(account.EditKeys) && (own || m.Role == account.Owner || m.Role == account.Admin)
+}
+
+// inUse tells whether somebody would notice at once if the key stopped.
+func inUse(key keyring.Key, now time.Time) bool {
+	return key.LastUsedAt != nil && now.Sub(*key.LastUsedAt) < 24*time.Hour
+}
+
+func keyFacts(key keyring.Key, now time.Time) views.KeyFacts {
+	facts := views.KeyFacts{
+		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Fingerprint: key.Fingerprint, Scheme: key.Scheme,
+		Status: views.KeyStatus(key.StatusAt(now)), Active: key.Active, Source: key.Source, Owner: key.OwnerName,
+		CreatedBy: key.CreatedByName, CreatedAt: key.CreatedAt, LastUsedAt: key.LastUsedAt, LastRefusedAt: key.LastRefusedAt,
+		ExpiresAt: key.ExpiresAt, RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
+		AllowedCIDRs: key.AllowedCIDRs, OtherSources: key.OtherSources, RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer,
+		IdenticalBodies: bodiesOf(key), Note: key.Note, Labels: key.Labels,
+	}
+	if key.RateLimit != nil {
+		facts.RateLimit = *key.RateLimit
+	}
+	if key.DailyQuota != nil {
+		facts.DailyQuota = *key.DailyQuota
+	}
+	return facts
+}
+
+// spans are the chart's ranges: how many hours, and how many of them to a bar.
+var spans = map[string]struct{ hours, bar int }{"24h": {24, 1}, "7d": {7 * 24, 4}, "30d": {30 * 24, 24}}
+
+func (s *Server) usage(r *http.Request, m account.Member, key keyring.Key, now time.Time) (views.Usage, error) {
+	name := r.URL.Query().Get("range")
+	span, ok := spans[name]
+	if !ok {
+		name, span = "7d", spans["7d"]
+	}
+	since := now.Truncate(time.Hour).Add(-time.Duration(span.hours-1) * time.Hour)
+	counts, err := s.events.UsageOf(r.Context(), m.Workspace.ID, key.ID, since)
+	if err != nil {
+		return views.Usage{}, err
+	}
+	usage := views.Usage{Range: name}
+	for group := range slices.Chunk(hourly(counts, now, span.hours), span.bar) {
+		bar := views.Count{From: group[0].From}
+		for _, hour := range group {
+			bar.Accepted += hour.Accepted
+			bar.Duplicate += hour.Duplicate
+			bar.Refused += hour.Refused
+		}
+		usage.Bars = append(usage.Bars, bar)
+	}
+	return usage, nil
+}
+
+func (s *Server) showDeliveries(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	key, err := s.keyOf(r, m)
+	if err != nil {
+		return err
+	}
+	part, err := s.deliveries(r, m, key)
+	if err != nil {
+		return err
+	}
+	return render(w, r, http.StatusOK, views.KeyDeliveries(part))
+}
+
+func (s *Server) deliveries(r *http.Request, m account.Member, key keyring.Key) (views.KeyDeliveriesPart, error) {
+	part := views.KeyDeliveriesPart{Nonce: nonce(r), Slug: m.Workspace.Slug, KeyID: key.ID.String(), Now: time.Now().UTC()}
+	recent, err := s.events.RecentOf(r.Context(), m.Workspace.ID, key.ID, recentDeliveries)
+	for _, d := range recent {
+		part.Rows = append(part.Rows, deliveryRow(d))
+	}
+	return part, err
+}
+
+func deliveryRow(d inbox.Delivery) views.DeliveryRow {
+	row := views.DeliveryRow{
+		ID: d.ID.String(), At: d.ReceivedAt.UTC(), Outcome: string(d.Outcome), EventType: d.EventType, Address: d.Address,
+		Took: d.Took(), Size: d.BodySize,
+	}
+	if d.SourceRef != nil {
+		row.SourceRef = *d.SourceRef
+	}
+	switch {
+	case d.Outcome == inbox.Refused:
+		row.Reason = d.Reason.Explain()
+	case d.Conflict == "body":
+		row.Reason = "The same reference with another body."
+	case d.Conflict == "key":
+		row.Reason = "The same reference through another key."
+	case d.SameBodyAs != nil:
+		row.Reason = "Same body as " + d.SameBodyAs.String() + "."
+	}
+	return row
+}
+
+// trailOf is the key's own part of the audit trail.
+func (s *Server) trailOf(r *http.Request, m account.Member, key keyring.Key) ([]views.TrailEntry, error) {
+	entries, err := s.trail.Of(r.Context(), audit.ChainOf(m.Workspace.ID), key.ID.String(), trailEntries)
+	if err != nil {
+		return nil, err
+	}
+	var actors []string
+	for _, entry := range entries {
+		if entry.ActorKind == audit.User {
+			actors = append(actors, entry.ActorID)
+		}
+	}
+	there, err := s.accounts.StillThere(r.Context(), actors)
+	if err != nil {
+		return nil, err
+	}
+	var trail []views.TrailEntry
+	for _, entry := range entries {
+		trail = append(trail, views.TrailEntry{
+			At: entry.Moment(), Action: string(entry.Action), Actor: entry.ActorLabel, Address: entry.Address,
+			ActorGone: entry.ActorKind == audit.User && !there[entry.ActorID], Changes: changes(entry),
+		})
+	}
+	return trail, nil
+}
+
+// changes lists what an edit changed. What a new key was made with is on its page
+// already.
+func changes(entry audit.Entry) []views.Change {
+	var before, after map[string]any
+	if entry.Before == "" || json.Unmarshal([]byte(entry.Before), &before) != nil || json.Unmarshal([]byte(entry.After), &after) != nil {
+		return nil
+	}
+	var list []views.Change
+	for field := range after {
+		if field != "owner_id" && field != "active" {
+			list = append(list, views.Change{Field: field, Before: readable(before[field]), After: readable(after[field])})
+		}
+	}
+	slices.SortFunc(list, func(a, b views.Change) int { return strings.Compare(a.Field, b.Field) })
+	return list
+}
+
+// readable writes a stored value as people would.
+func readable(value any) string {
+	switch value := value.(type) {
+	case nil:
+		return ""
+	case bool:
+		return map[bool]string{true: "yes", false: "no"}[value]
+	case float64:
+		return strconv.FormatFloat(value, 'f', -1, 64)
+	case []any:
+		var parts []string
+		for _, part := range value {
+			parts = append(parts, readable(part))
+		}
+		return strings.Join(parts, ", ")
+	case map[string]any:
+		seconds, _ := value["seconds"].(float64)
+		return fmt.Sprintf("%s per %s", readable(value["requests"]), perOf(int(seconds)))
+	}
+	return fmt.Sprint(value)
+}

@@ -1,0 +1,129 @@
+package web
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"time"
+
+	"keyhook/internal/account"
+	"keyhook/internal/inbox"
+	"keyhook/internal/keyring"
+	"keyhook/views"
+)
+
+func (s *Server) showNewKey(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	form := views.KeyForm{Owner: m.User.ID.String(), Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Nonce: rand.Text()}
+	return s.renderNewKey(w, r, m, http.StatusOK, "Create key", form)
+}
+
+func (s *Server) renderNewKey(w http.ResponseWriter, r *http.Request, m account.Member, status int, title string, form views.KeyForm) error {
+	page, err := s.page(w, r, m, title)
+	if err != nil {
+		return err
+	}
+	owners, err := s.owners(r, m)
+	if err != nil {
+		return err
+	}
+	return render(w, r, status, views.KeyNew(views.KeyNewPage{Page: page, Form: form, Owners: owners, HookURL: s.config.HooksURL}))
+}
+
+// issueKey makes a key and shows its credentials, this once: in the answer to the
+// POST, so that no address serves a secret. Sent again, the form makes no second key.
+func (s *Server) issueKey(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	form := readKeyForm(r)
+	draft, wrong := draftOf(form, nil, time.Now().UTC())
+	if len(wrong) > 0 {
+		return s.refuseForm(w, r, m, form, wrong, draft)
+	}
+	if form.Nonce == "" {
+		form.Nonce, form.Message = rand.Text(), "The form was opened long ago. Look through it and send it again."
+		return s.renderNewKey(w, r, m, http.StatusUnprocessableEntity, "Error: Create key", form)
+	}
+	issued, err := s.keys.Issue(r.Context(), s.actor(r, m), draft, form.Nonce)
+	if already, ok := errors.AsType[*keyring.AlreadyIssued](err); ok {
+		return s.showAlready(w, r, m, already)
+	}
+	if status, ok := blame(&form, err); err != nil && ok {
+		return s.renderNewKey(w, r, m, status, "Error: Create key", form)
+	}
+	if err != nil {
+		return err
+	}
+	return s.showIssued(w, r, m, issued)
+}
+
+// refuseForm tells of the fields that can't be read together with those that can
+// be but are wrong, so that people correct a form once.
+func (s *Server) refuseForm(w http.ResponseWriter, r *http.Request, m account.Member, form views.KeyForm, wrong map[string]string, draft keyring.Draft) error {
+	form.Errors = wrong
+	blame(&form, draft.Check())
+	return s.renderNewKey(w, r, m, http.StatusUnprocessableEntity, "Error: Create key", form)
+}
+
+func (s *Server) showIssued(w http.ResponseWriter, r *http.Request, m account.Member, issued keyring.Issued) error {
+	frame, err := s.page(w, r, m, "Save your credentials")
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Pragma", "no-cache")
+	id := issued.Key.ID.String()
+	return render(w, r, http.StatusOK, views.KeyCreated(views.KeyCreatedPage{
+		Page: frame, KeyID: id, Name: issued.Key.Name, Hint: issued.Key.Hint, HookURL: s.hookURL(issued.Key),
+		SignalsURL: s.config.HooksURL + "/api/webhooks/signals", WorkspaceID: m.Workspace.ID.String(),
+		APIKey: issued.APIKey.Reveal(), Secret: issued.Secret.Reveal(), RequireSignature: issued.Key.RequireSignature,
+		AllowInURL: issued.Key.AllowInURL, ExpiresAt: issued.Key.ExpiresAt,
+		First: views.FirstRequestPart{Nonce: nonce(r), Slug: m.Workspace.Slug, KeyID: id, State: "waiting"},
+	}))
+}
+
+func (s *Server) showAlready(w http.ResponseWriter, r *http.Request, m account.Member, already *keyring.AlreadyIssued) error {
+	page, err := s.page(w, r, m, "Already shown")
+	if err != nil {
+		return err
+	}
+	return render(w, r, http.StatusOK, views.KeyAlreadyShown(views.KeyAlreadyShownPage{
+		Page: page, KeyID: already.Key.ID.String(), Name: already.Key.Name, Hint: already.Key.Hint,
+		CreatedAt: already.Key.CreatedAt, ShownTo: already.ShownTo, ShownAt: already.At,
+	}))
+}
+
+func (s *Server) hookURL(key keyring.Key) string {
+	return s.config.HooksURL + "/hooks/" + key.ID.String()
+}
+
+// showFirst is the line that waits for a new key's first request.
+func (s *Server) showFirst(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	key, err := s.keyOf(r, m)
+	if err != nil {
+		return err
+	}
+	part := views.FirstRequestPart{Nonce: nonce(r), Slug: m.Workspace.Slug, KeyID: key.ID.String(), State: "waiting"}
+	first, found, err := s.events.FirstOf(r.Context(), m.Workspace.ID, key.ID)
+	if err != nil {
+		return err
+	}
+	if found {
+		part.At, part.State = first.ReceivedAt, "accepted"
+		if first.Outcome == inbox.Refused {
+			part.State, part.Reason = "refused", first.Reason.Explain()
+		}
+	}
+	return render(w, r, http.StatusOK, views.FirstRequest(part))
+}
+
+// confirmSaved records that the credentials are in a safe place.
+func (s *Server) confirmSaved(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	id, err := keyID(r)
+	if err != nil {
+		return err
+	}
+	if err := s.keys.ConfirmSaved(r.Context(), s.actor(r, m), id); err != nil {
+		return err
+	}
+	return redirect(w, r, keysPath(m, id.String()))
+}

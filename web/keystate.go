@@ -1,0 +1,139 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"keyhook/internal/account"
+	"keyhook/internal/keyring"
+	"keyhook/views"
+)
+
+func (s *Server) showEditKey(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	key, err := s.keyOf(r, m)
+	if err != nil {
+		return err
+	}
+	return s.renderEditKey(w, r, m, http.StatusOK, "Edit "+key.Name, key, formOf(key))
+}
+
+func (s *Server) renderEditKey(w http.ResponseWriter, r *http.Request, m account.Member, status int, title string, key keyring.Key, form views.KeyForm) error {
+	page, err := s.page(w, r, m, title)
+	if err != nil {
+		return err
+	}
+	owners, err := s.owners(r, m)
+	if err != nil {
+		return err
+	}
+	return render(w, r, status, views.KeyEdit(views.KeyEditPage{
+		Page: page, KeyID: key.ID.String(), KeyName: key.Name, ExpiresAt: key.ExpiresAt, Form: form, Owners: owners, HookURL: s.config.HooksURL,
+	}))
+}
+
+func (s *Server) editKey(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	key, err := s.keyOf(r, m)
+	if err != nil {
+		return err
+	}
+	form := readKeyForm(r)
+	draft, wrong := draftOf(form, key.ExpiresAt, time.Now().UTC())
+	if len(wrong) > 0 {
+		form.Errors = wrong
+		blame(&form, draft.Check())
+		return s.renderEditKey(w, r, m, http.StatusUnprocessableEntity, "Error: Edit "+key.Name, key, form)
+	}
+	_, err = s.keys.Edit(r.Context(), s.actor(r, m), key.ID, draft)
+	if status, ok := blame(&form, err); err != nil && ok {
+		return s.renderEditKey(w, r, m, status, "Error: Edit "+key.Name, key, form)
+	}
+	if err != nil {
+		return err
+	}
+	s.flash(w, views.Flash{Text: "Saved."})
+	return redirect(w, r, keysPath(m, key.ID.String()))
+}
+
+func (s *Server) askToDeactivate(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	page, _, err := s.deactivatePage(w, r, m)
+	if err != nil {
+		return err
+	}
+	return render(w, r, http.StatusOK, views.KeyDeactivate(page))
+}
+
+// askInDialog is the same question as a dialog over the key's page.
+func (s *Server) askInDialog(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	page, _, err := s.deactivatePage(nil, r, m)
+	if err != nil {
+		return err
+	}
+	return render(w, r, http.StatusOK, views.KeyDeactivateDialog(page))
+}
+
+// deactivatePage tells who would notice.
+func (s *Server) deactivatePage(w http.ResponseWriter, r *http.Request, m account.Member) (views.KeyDeactivatePage, keyring.Key, error) {
+	key, err := s.keyOf(r, m)
+	if err != nil {
+		return views.KeyDeactivatePage{}, key, err
+	}
+	frame, err := s.page(w, r, m, "Deactivate "+key.Name)
+	if err != nil {
+		return views.KeyDeactivatePage{}, key, err
+	}
+	page := views.KeyDeactivatePage{Page: frame, KeyID: key.ID.String(), KeyName: key.Name, InUse: inUse(key, frame.Now), LastUsedAt: key.LastUsedAt}
+	senders, err := s.events.SendersOf(r.Context(), m.Workspace.ID, key.ID, frame.Now.Add(-24*time.Hour))
+	for _, sender := range senders {
+		page.Requests += sender.Requests
+		page.Senders = append(page.Senders, views.Sender{Address: sender.Address, UserAgent: sender.UserAgent, Requests: sender.Requests, LastAt: sender.LastAt})
+	}
+	return page, key, err
+}
+
+// deactivateKey stops a key. One that is in use asks for its name first, which is
+// checked here again, whatever the page did.
+func (s *Server) deactivateKey(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	page, key, err := s.deactivatePage(w, r, m)
+	if err != nil {
+		return err
+	}
+	if key.Active && page.InUse && strings.TrimSpace(r.PostFormValue("confirm")) != key.Name {
+		page.Error = "That is not the key's name. Type it as it stands above."
+		if r.PostFormValue("confirm") == "" {
+			page.Error = "Type the key's name to confirm."
+		}
+		return render(w, r, http.StatusUnprocessableEntity, views.KeyDeactivate(page))
+	}
+	changed, err := s.keys.Deactivate(r.Context(), s.actor(r, m), key.ID)
+	if err != nil {
+		return err
+	}
+	message := views.Flash{Text: key.Name + " was inactive already."}
+	if changed {
+		message = views.Flash{
+			Text: key.Name + " is deactivated: requests with it get 401 from now on.",
+			Undo: keysPath(m, key.ID.String()) + "/reactivate", UndoLabel: "Reactivate",
+		}
+	}
+	s.flash(w, message)
+	return redirect(w, r, keysPath(m, key.ID.String()))
+}
+
+func (s *Server) reactivateKey(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	key, err := s.keyOf(r, m)
+	if err != nil {
+		return err
+	}
+	if _, err := s.keys.Reactivate(r.Context(), s.actor(r, m), key.ID); err != nil {
+		return err
+	}
+	s.flash(w, views.Flash{Text: key.Name + " is active again."})
+	return redirect(w, r, keysPath(m, key.ID.String()))
+}

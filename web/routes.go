@@ -1,0 +1,65 @@
+package web
+
+import (
+	"net/http"
+
+	"keyhook/internal/account"
+	"keyhook/static"
+)
+
+// A route is an address of the console with who may use it. Exactly one of its
+// handlers is set.
+type route struct {
+	Pattern    string
+	Permission account.Permission // of a member's route
+
+	raw    http.Handler  // files
+	public handler       // anybody
+	user   userHandler   // whoever is signed in
+	member memberHandler // members of the workspace whose role has the permission
+}
+
+// routes is the whole console: every address, and who may use it.
+func (s *Server) routes() []route {
+	return []route{
+		{Pattern: "GET /static/", raw: static.Handler()},
+		{Pattern: "POST /csp-report", public: s.noteViolation},
+		{Pattern: "POST /preferences/theme", public: s.chooseTheme},
+
+		{Pattern: "GET /docs/send", public: s.showSendDocs},
+		{Pattern: "GET /docs/errors", public: s.showErrorDocs},
+		{Pattern: "GET /docs", public: s.goToDocs},
+
+		{Pattern: "GET /setup", public: s.showSetUp},
+		{Pattern: "POST /setup", public: s.setUp},
+		{Pattern: "GET /password", public: s.showPasswordLink},
+		{Pattern: "POST /password", public: s.choosePassword},
+		{Pattern: "GET /sign-in", public: s.showSignIn},
+		{Pattern: "POST /sign-in", public: s.signIn},
+		{Pattern: "POST /sign-out", public: s.signOut},
+
+		{Pattern: "GET /{$}", user: s.goHome},
+		{Pattern: "GET /account/password", user: s.showChangePassword},
+		{Pattern: "POST /account/password", user: s.changePassword},
+		{Pattern: "GET /workspaces", user: s.showWorkspaces},
+		{Pattern: "GET /workspaces/new", user: s.showNewWorkspace},
+		{Pattern: "POST /workspaces", user: s.createWorkspace},
+
+		{Pattern: "GET /w/{workspace}/{$}", Permission: account.ViewKeys, member: s.goToKeys},
+		{Pattern: "GET /w/{workspace}/keys", Permission: account.ViewKeys, member: s.showKeys},
+		{Pattern: "GET /w/{workspace}/keys/new", Permission: account.CreateKeys, member: s.showNewKey},
+		{Pattern: "POST /w/{workspace}/keys", Permission: account.CreateKeys, member: s.issueKey},
+		{Pattern: "GET /w/{workspace}/keys/{key}", Permission: account.ViewKeys, member: s.showKey},
+		{Pattern: "GET /w/{workspace}/keys/{key}/deliveries", Permission: account.ViewKeys, member: s.showDeliveries},
+		{Pattern: "GET /w/{workspace}/keys/{key}/first", Permission: account.ViewKeys, member: s.showFirst},
+		{Pattern: "POST /w/{workspace}/keys/{key}/saved", Permission: account.CreateKeys, member: s.confirmSaved},
+		{Pattern: "GET /w/{workspace}/keys/{key}/edit", Permission: account.EditKeys, member: s.showEditKey},
+		{Pattern: "POST /w/{workspace}/keys/{key}/edit", Permission: account.EditKeys, member: s.editKey},
+		{Pattern: "GET /w/{workspace}/keys/{key}/deactivate", Permission: account.EditKeys, member: s.askToDeactivate},
+		{Pattern: "GET /w/{workspace}/keys/{key}/deactivate/dialog", Permission: account.EditKeys, member: s.askInDialog},
+		{Pattern: "POST /w/{workspace}/keys/{key}/deactivate", Permission: account.EditKeys, member: s.deactivateKey},
+		{Pattern: "POST /w/{workspace}/keys/{key}/reactivate", Permission: account.EditKeys, member: s.reactivateKey},
+
+		{Pattern: "/", public: s.notFound},
+	}
+}
