@@ -122,6 +122,19 @@ func Status(db *sql.DB) ([]State, error) {
 	return states, nil
 }
 
+// Names lists the migrations of this program, in order.
+func Names() ([]string, error) {
+	known, err := source().FindMigrations()
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	var names []string
+	for _, m := range known {
+		names = append(names, m.Id)
+	}
+	return names, nil
+}
+
 // Pending says how many migrations of this program the database lacks.
 func Pending(db *sql.DB) (int, error) {
 	states, err := Status(db)

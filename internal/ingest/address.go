@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// clientAddress returns who sent r: the peer, or, if that is a trusted proxy,
+// ClientAddr returns who sent r: the peer, or, if that is a trusted proxy,
 // the first address of X-Forwarded-For from the right that is not one. Other
 // headers of that kind are anybody's to write and not looked at.
-func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+func ClientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{} // a unix socket

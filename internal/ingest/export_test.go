@@ -42,7 +42,7 @@ func (v jsonValue) strings(texts []string) []string {
 func RefAt(body []byte, pointer string) (string, error) { return refAt(body, pointer) }
 
 func ClientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	return clientAddress(r, trusted)
+	return ClientAddr(r, trusted)
 }
 
 func IsFieldError(err error) bool {

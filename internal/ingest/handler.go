@@ -161,7 +161,7 @@ type request struct {
 func (h *Handler) read(w http.ResponseWriter, r *http.Request, id uuid.UUID, began time.Time, route route) *request {
 	rq := &request{
 		id: id, began: began, receivedAt: time.Now().UTC().Truncate(time.Microsecond), route: route,
-		header: r.Header, address: clientAddress(r, h.config.TrustedProxies), bodySize: r.ContentLength,
+		header: r.Header, address: ClientAddr(r, h.config.TrustedProxies), bodySize: r.ContentLength,
 	}
 	if r.ContentLength > h.config.MaxBody {
 		rq.unreadable = inbox.BodyTooLarge

@@ -30,10 +30,12 @@ type Purpose struct {
 
 // The pools. Ingestion must be able to answer within 2.5 s, the console within
 // 6 s; maintenance (migrations, retention, exports) takes as long as it takes.
+// Health asks whether the database is there, whatever load the others are under.
 var (
 	Ingestion   = Purpose{"ingestion", "keyhook_ingest", 2 * time.Second, 1800 * time.Millisecond, 16}
 	Console     = Purpose{"console", "keyhook_console", 6 * time.Second, 5 * time.Second, 10}
 	Maintenance = Purpose{"maintenance", "", 0, 0, 4}
+	Health      = Purpose{"health", "", 2 * time.Second, 1800 * time.Millisecond, 2}
 )
 
 // ErrOutcomeUnknown is the error of a COMMIT that was not answered: the changes

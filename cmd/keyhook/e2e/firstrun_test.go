@@ -127,7 +127,9 @@ func TestShownOnce(t *testing.T) {
 	p.do(chromedp.NavigateForward())
 	gone("after going forward")
 
-	keysOf := func() int { return strings.Count(server.run("", "key", "list", "--workspace", "harbour-pine", "--json"), `"name"`) }
+	keysOf := func() int {
+		return strings.Count(server.run("", "key", "list", "--workspace", "harbour-pine", "--json"), `"name"`)
+	}
 	if n := keysOf(); n != 1 {
 		t.Errorf("there are %d keys, want 1", n)
 	}

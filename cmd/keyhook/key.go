@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"keyhook/internal/audit"
+	"keyhook/internal/keyring"
+)
+
+type keyCmd struct {
+	Create     keyCreateCmd     `cmd:"" help:"Make a key and print its credentials, this once."`
+	List       keyListCmd       `cmd:"" help:"List a workspace's keys."`
+	Deactivate keyDeactivateCmd `cmd:"" help:"Make a key stop working."`
+	Reactivate keyReactivateCmd `cmd:"" help:"Make a deactivated key work again."`
+	Import     keyImportCmd     `cmd:"" help:"Take a key that was made elsewhere, so that its sender changes nothing."`
+}
+
+// inWorkspace are the flags of every command on a workspace's keys.
+type inWorkspace struct {
+	common
+	Workspace string `required:"" placeholder:"SLUG" help:"Slug of the workspace."`
+}
+
+// begin opens the stores, with the actor in the workspace.
+func (c *inWorkspace) begin(ctx context.Context, a app) (*session, audit.Actor, error) {
+	s, err := begin(ctx, a, c.Database, c.MasterKey)
+	if err != nil {
+		return nil, audit.Actor{}, err
+	}
+	by, err := s.in(ctx, c.Workspace)
+	if err != nil {
+		s.close()
+		return nil, by, err
+	}
+	return s, by, nil
+}
+
+type keyCreateCmd struct {
+	inWorkspace
+	Name      string `required:"" help:"Name of the sender."`
+	Scheme    string `default:"generic" enum:"generic" help:"How the sender proves itself."`
+	Source    string `help:"What its events are counted under. Default: made from the name."`
+	ExpiresIn string `default:"365d" help:"How long it works, such as 90d, or never."`
+	HooksURL  string `name:"hooks-url" env:"KEYHOOK_HOOKS_URL,KEYHOOK_PUBLIC_URL" default:"http://127.0.0.1:8080" help:"What the printed addresses begin with."`
+}
+
+type createdKey struct {
+	ID          string `json:"id"`
+	WorkspaceID string `json:"workspace_id"`
+	Name        string `json:"name"`
+	Scheme      string `json:"scheme"`
+	APIKey      string `json:"api_key"`
+	Secret      string `json:"secret"`
+	SignalsURL  string `json:"signals_url"`
+	HookURL     string `json:"hook_url"`
+}
+
+// Run makes a key.
+func (c *keyCreateCmd) Run(ctx context.Context, a app) error {
+	expires, err := lifetime(c.ExpiresIn, time.Now())
+	if err != nil {
+		return err
+	}
+	s, by, err := c.begin(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	issued, err := s.keys.Issue(ctx, by, keyring.Draft{Name: c.Name, Source: c.Source, ExpiresAt: expires}, "")
+	if err != nil {
+		return err
+	}
+	key := issued.Key
+	base := strings.TrimRight(c.HooksURL, "/")
+	created := createdKey{
+		ID: key.ID.String(), WorkspaceID: key.WorkspaceID.String(), Name: key.Name, Scheme: key.Scheme,
+		APIKey: issued.APIKey.Reveal(), Secret: issued.Secret.Reveal(),
+		SignalsURL: base + "/api/webhooks/signals", HookURL: base + "/hooks/" + key.ID.String(),
+	}
+	return c.print(a.out, created, func(w io.Writer) {
+		fmt.Fprintf(w, "made key %s\n\nid       %s\naddress  %s\nAPI key  %s\nsecret   %s\n\nAPI key and secret are shown this once.\n",
+			created.Name, created.ID, created.HookURL, created.APIKey, created.Secret)
+	})
+}
+
+// lifetime returns the end of a time such as 90d or 36h from now; never has none.
+func lifetime(text string, now time.Time) (*time.Time, error) {
+	if text == "never" {
+		return nil, nil
+	}
+	var life time.Duration
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.Atoi(days)
+		if err != nil || n < 1 || n > 3650 {
+			return nil, misuse("--expires-in %q is not like 90d, 36h or never", text)
+		}
+		life = time.Duration(n) * 24 * time.Hour
+	} else {
+		var err error
+		if life, err = time.ParseDuration(text); err != nil || life <= 0 {
+			return nil, misuse("--expires-in %q is not like 90d, 36h or never", text)
+		}
+	}
+	at := now.Add(life).UTC()
+	return &at, nil
+}
+
+type keyListCmd struct{ inWorkspace }
+
+// A listedKey is a key without its credentials.
+type listedKey struct {
+	ID         string     `json:"id"`
+	Name       string     `json:"name"`
+	Scheme     string     `json:"scheme"`
+	Source     string     `json:"source"`
+	Status     string     `json:"status"`
+	IsActive   bool       `json:"is_active"`
+	Hint       string     `json:"hint"`
+	Owner      string     `json:"owner"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at"`
+}
+
+// Run lists keys.
+func (c *keyListCmd) Run(ctx context.Context, a app) error {
+	s, by, err := c.begin(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	keys, err := s.keys.List(ctx, by.WorkspaceID)
+	if err != nil {
+		return err
+	}
+	listed, rows := []listedKey{}, [][]string{{"NAME", "STATUS", "LAST USED", "EXPIRES", "ID"}}
+	for _, k := range keys {
+		status := string(k.StatusAt(time.Now()))
+		listed = append(listed, listedKey{
+			ID: k.ID.String(), Name: k.Name, Scheme: k.Scheme, Source: k.Source, Status: status, IsActive: k.Active, Hint: k.Hint,
+			Owner: k.OwnerName, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt,
+		})
+		rows = append(rows, []string{k.Name, status, moment(k.LastUsedAt), moment(k.ExpiresAt), k.ID.String()})
+	}
+	return c.print(a.out, listed, func(w io.Writer) { table(w, rows...) })
+}
+
+type keyDeactivateCmd struct {
+	inWorkspace
+	ID string `arg:"" help:"Id of the key."`
+}
+
+// Run deactivates a key.
+func (c *keyDeactivateCmd) Run(ctx context.Context, a app) error {
+	return c.change(ctx, a, c.ID, "deactivated", (*keyring.Store).Deactivate)
+}
+
+type keyReactivateCmd struct {
+	inWorkspace
+	ID string `arg:"" help:"Id of the key."`
+}
+
+// Run reactivates a key.
+func (c *keyReactivateCmd) Run(ctx context.Context, a app) error {
+	return c.change(ctx, a, c.ID, "reactivated", (*keyring.Store).Reactivate)
+}
+
+func (c *inWorkspace) change(ctx context.Context, a app, text, done string, act func(*keyring.Store, context.Context, audit.Actor, uuid.UUID) (bool, error)) error {
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return misuse("%q is not a key's id", text)
+	}
+	s, by, err := c.begin(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	changed, err := act(s.keys, ctx, by, id)
+	if err != nil {
+		return err
+	}
+	return c.print(a.out, map[string]any{"id": id, "changed": changed}, func(w io.Writer) {
+		if changed {
+			fmt.Fprintf(w, "%s %s\n", done, id)
+		} else {
+			fmt.Fprintf(w, "%s was %s already\n", id, done)
+		}
+	})
+}
+
+type keyImportCmd struct {
+	inWorkspace
+	Name        string `required:"" help:"Name of the sender."`
+	APIKeyStdin bool   `name:"api-key-stdin" xor:"what" required:"" help:"Read the API key in plain text from standard input."`
+	SHA256      string `name:"sha256" xor:"what" required:"" placeholder:"HEX" help:"The API key's SHA-256."`
+	Source      string `default:"webhook" help:"What its events are counted under; imported keys may share webhook."`
+	ExpiresIn   string `default:"never" help:"How long it works, such as 90d, or never."`
+}
+
+// Run imports a key.
+func (c *keyImportCmd) Run(ctx context.Context, a app) error {
+	expires, err := lifetime(c.ExpiresIn, time.Now())
+	if err != nil {
+		return err
+	}
+	var from keyring.Imported
+	if c.APIKeyStdin {
+		if from.APIKey, err = readSecret(a.in); err != nil {
+			return err
+		}
+	} else if from.APIKeyHash, err = hex.DecodeString(c.SHA256); err != nil {
+		return misuse("--sha256 is not hexadecimal")
+	}
+	s, by, err := c.begin(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	key, _, err := s.keys.Import(ctx, by, keyring.Draft{Name: c.Name, Source: c.Source, ExpiresAt: expires}, from)
+	if err != nil {
+		return err
+	}
+	imported := map[string]string{"id": key.ID.String(), "workspace_id": key.WorkspaceID.String(), "name": key.Name, "scheme": key.Scheme}
+	return c.print(a.out, imported, func(w io.Writer) { fmt.Fprintf(w, "imported key %s\nid  %s\n", key.Name, key.ID) })
+}

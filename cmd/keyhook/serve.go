@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/term"
+
+	"keyhook/internal/account"
+	"keyhook/internal/audit"
+	"keyhook/internal/config"
+	"keyhook/internal/inbox"
+	"keyhook/internal/ingest"
+	"keyhook/internal/keyring"
+	"keyhook/internal/postgres"
+	"keyhook/migrations"
+	"keyhook/web"
+)
+
+type serveCmd struct {
+	config.Database
+	config.MasterKey
+	config.Serve
+	PrintSetupLink bool `help:"Print the set-up link even where the output is no terminal."`
+
+	fixedHost bool // the public URL was set by hand
+}
+
+var errDatabaseDied = errors.New("the private PostgreSQL ended; see postgres.log in its folder")
+
+// Run serves until ctx is done or the private database ends.
+func (c *serveCmd) Run(ctx context.Context, a app) error {
+	if err := c.Serve.Validate(); err != nil {
+		return &usageError{err}
+	}
+	log := newLog(a, c.LogFormat)
+	db, err := openDatabase(ctx, c.Database, true, log)
+	if err != nil {
+		return err
+	}
+	defer db.close(log)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if db.owned != nil {
+		go func() {
+			<-db.owned.Done()
+			cancel(errDatabaseDied)
+		}()
+	}
+	err = c.serve(ctx, a, db, log, nil)
+	if cause := context.Cause(ctx); errors.Is(cause, errDatabaseDied) {
+		return errDatabaseDied
+	}
+	return err
+}
+
+// A house is everything that serve has put together.
+type house struct {
+	console, ingestion, maintenance *postgres.DB
+
+	pulse      *postgres.DB // for /readyz alone
+	migrations []string     // that the schema must have
+
+	accounts *account.Store
+	keys     *keyring.Store
+	writer   *ingest.Writer
+	activity *ingest.Activity
+	hooks    *ingest.Handler
+	upkeep   *inbox.Store // partitions and retention
+	web      *web.Server
+	metrics  *prometheus.Registry
+	draining atomic.Bool
+}
+
+// serve prepares the database and runs everything on it until ctx is done. ready,
+// if not nil, is called before requests are accepted.
+func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Logger, ready func(*house) error) error {
+	listeners, err := c.listen(log)
+	if err != nil {
+		return err
+	}
+	defer listeners.close()
+	h, err := c.build(ctx, db, listeners, log)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	c.warn(h, listeners, log)
+	if ready != nil {
+		if err := ready(h); err != nil {
+			return err
+		}
+	}
+	if err := c.offerSetUp(ctx, a, h, log); err != nil {
+		return err
+	}
+
+	// A request in flight may be waiting for the writer, so the writer outlives
+	// the servers.
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	var workers sync.WaitGroup
+	workers.Go(func() { h.writer.Run(working) })
+	workers.Go(func() { h.activity.Run(working) })
+	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
+	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.upkeep.Forget) })
+	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
+	defer workers.Wait()
+	defer stopWork()
+
+	fmt.Fprintf(a.out, "Keyhook is ready at %s\n", listeners.url())
+	return h.run(ctx, listeners.servers(h, c.Pprof, log), log)
+}
+
+// build makes the stores and the two fronts. Nothing runs yet.
+func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *slog.Logger) (_ *house, err error) {
+	box, err := db.prepare(ctx, c.MasterKey.Path(c.DataDir), c.Migrate)
+	if err != nil {
+		return nil, err
+	}
+	h := &house{metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	for _, pool := range []struct {
+		db      **postgres.DB
+		purpose postgres.Purpose
+	}{{&h.console, postgres.Console}, {&h.ingestion, postgres.Ingestion}, {&h.maintenance, postgres.Maintenance}, {&h.pulse, postgres.Health}} {
+		if *pool.db, err = postgres.Open(ctx, db.url, pool.purpose); err != nil {
+			return nil, err
+		}
+	}
+	if h.migrations, err = migrations.Names(); err != nil {
+		return nil, err
+	}
+	registerPools(h.metrics, h.console, h.ingestion, h.maintenance, h.pulse)
+
+	h.accounts, h.keys = account.NewStore(h.console, box, log), keyring.NewStore(h.console, box)
+	h.upkeep = inbox.NewStore(h.maintenance, box)
+	if err := h.upkeep.EnsureWeeks(ctx); err != nil {
+		return nil, err
+	}
+	counted := ingest.NewMetrics(h.metrics)
+	h.activity = ingest.NewActivity(h.ingestion, inbox.NewStore(h.ingestion, box), log)
+	h.writer = ingest.NewWriter(h.ingestion, box, h.activity, counted, log)
+	h.hooks = ingest.NewHandler(
+		ingest.Config{DocsURL: on.hooksURL(), MaxBody: int64(c.MaxBody), TrustedProxies: c.Proxies},
+		keyring.NewStore(h.ingestion, box), h.writer, counted, log)
+	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
+	return h, nil
+}
+
+func (h *house) close() {
+	for _, db := range []*postgres.DB{h.console, h.ingestion, h.maintenance, h.pulse} {
+		if db != nil {
+			db.Close()
+		}
+	}
+}
+
+// run serves until ctx is done and the requests in flight have been answered.
+// Before it lets go, /readyz says no and webhooks are refused, so that senders
+// turn to another instance.
+func (h *house) run(ctx context.Context, servers []server, log *slog.Logger) error {
+	failures := make(chan error, len(servers))
+	for _, s := range servers {
+		go func() { failures <- s.Serve(s.listener) }()
+	}
+	var err error
+	select {
+	case err = <-failures:
+	case <-ctx.Done():
+	}
+	h.draining.Store(true)
+	h.hooks.Drain()
+	log.Info("stopping")
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	for _, s := range servers {
+		if stopErr := s.Shutdown(grace); stopErr != nil {
+			log.Warn("some requests were cut off", "err", stopErr)
+		}
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// every calls work at once and then again and again until ctx is done.
+func every(ctx context.Context, pause time.Duration, log *slog.Logger, name string, work func(context.Context) error) {
+	for {
+		if err := work(ctx); err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "upkeep", "work", name, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// offerSetUp makes the set-up link while there is no user: printed where somebody
+// reads it, else in a file that only we can read.
+func (c *serveCmd) offerSetUp(ctx context.Context, a app, h *house, log *slog.Logger) error {
+	users, err := h.accounts.UserCount(ctx)
+	if err != nil || users > 0 {
+		return err
+	}
+	token, err := h.accounts.SetupLink(ctx)
+	if err != nil {
+		return err
+	}
+	link := c.PublicURL + "/setup?token=" + token
+	if c.PrintSetupLink || isTerminal(a.out) {
+		fmt.Fprintf(a.out, "\nOpen this link once to make the first user and workspace:\n\n  %s\n\n", link)
+		return nil
+	}
+	if err := os.MkdirAll(c.DataDir, 0o711); err != nil {
+		return err
+	}
+	path := filepath.Join(c.DataDir, "setup-link")
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.WriteFile(path, []byte(link+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the set-up link: %w", err)
+	}
+	log.Info("no user exists yet: the set-up link is in a file", "file", path)
+	return nil
+}
+
+func isTerminal(w any) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+func newLog(a app, format string) *slog.Logger {
+	if format == "text" || format == "auto" && isTerminal(a.err) {
+		return slog.New(slog.NewTextHandler(a.err, nil))
+	}
+	return slog.New(slog.NewJSONHandler(a.err, nil))
+}
+
+// warn tells of what works but should be otherwise.
+func (c *serveCmd) warn(h *house, on *listeners, log *slog.Logger) {
+	if !h.console.Confined() || !h.ingestion.Confined() {
+		log.Warn("the database user may not make or take the roles keyhook_console and keyhook_ingest: Keyhook runs with all rights of its login role")
+	}
+	host, _, _ := net.SplitHostPort(on.main.Addr().String())
+	if ip := net.ParseIP(host); !c.secure() && ip != nil && !ip.IsLoopback() {
+		log.Warn("the console is reachable over plain http: put it behind https and set KEYHOOK_PUBLIC_URL", "addr", on.main.Addr().String())
+	}
+}
