@@ -75,7 +75,10 @@ func (b *browser) tab() *tab {
 	ctx, closeTab := chromedp.NewContext(b.ctx)
 	b.t.Cleanup(closeTab)
 	p := &tab{t: b.t, ctx: ctx}
-	p.do(chromedp.Navigate("about:blank"))
+	// The context of the first step is the tab's for its whole life: no limit on it.
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		b.t.Fatal(err)
+	}
 	if err := chromedp.Listen(ctx, p.note); err != nil {
 		b.t.Fatal(err)
 	}
@@ -168,9 +171,16 @@ func (p *tab) text(selector string) string {
 	return eval[string](p, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "")`, selector))
 }
 
-func (p *tab) html() string {
+// content is an element's text, whether it is shown or not.
+func (p *tab) content(selector string) string {
 	p.t.Helper()
-	return eval[string](p, `document.documentElement.outerHTML`)
+	return eval[string](p, fmt.Sprintf(`(document.querySelector(%q)?.textContent ?? "")`, selector))
+}
+
+// value is what a form's field holds.
+func (p *tab) value(selector string) string {
+	p.t.Helper()
+	return eval[string](p, fmt.Sprintf(`(document.querySelector(%q)?.value ?? "")`, selector))
 }
 
 func (p *tab) path() string { p.t.Helper(); return eval[string](p, `location.pathname`) }

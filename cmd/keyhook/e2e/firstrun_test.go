@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -81,8 +83,8 @@ func TestFirstRun(t *testing.T) {
 	p.shoot("key-created")
 	p.has("Waiting for the first")
 
-	// The curl line that the page shows, pasted as it is.
-	out := shell(t, p.text("#code-curl"))
+	// The lines that the page gives, pasted as they are.
+	out := shell(t, p.value("#env")+"\n"+p.content("#code-curl"))
 	if !strings.Contains(out, `"success":true`) {
 		t.Fatalf("the page's curl line answers:\n%s", out)
 	}
@@ -102,6 +104,35 @@ func TestFirstRun(t *testing.T) {
 	// The link is used up.
 	p.open(link)
 	p.has("setup-link")
+	p.quiet()
+}
+
+// TestSnippets runs the page's programs as somebody would who follows it.
+func TestSnippets(t *testing.T) {
+	t.Parallel()
+	server := serve(t, newDataDir(t))
+	p := openBrowser(t).tab()
+	p.setUp(server.setupLink())
+	p.createKey("Snippets")
+	dir := t.TempDir()
+	write := func(name, content string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(".env", p.value("#env"))
+	write("send.go", p.content("#code-go"))
+	for name, script := range map[string]string{
+		"curl":         p.value("#env") + "\n" + p.content("#code-curl"),
+		"curl, signed": p.value("#env") + "\n" + p.content("#code-sign"),
+		"Go":           "cd " + dir + "; set -a; . ./.env; set +a; go run send.go",
+	} {
+		if out := shell(t, script); !strings.Contains(out, `"success":true`) {
+			t.Errorf("%s answers %s", name, out)
+		}
+	}
+	p.click(`[data-gate]`)
+	p.follow(`form[action$="/saved"] [type=submit]`)
 	p.quiet()
 }
 
