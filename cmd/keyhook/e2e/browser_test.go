@@ -217,12 +217,13 @@ func (p *tab) withoutScript(off bool) {
 	}
 }
 
-// look sets the window's width and the theme that the system asks for.
+// look sets the window's width and the theme that the system asks for. Motion is
+// off, or the checks would see colours on their way from one theme to the other.
 func (p *tab) look(width int, theme string) {
 	p.t.Helper()
 	p.do(chromedp.EmulateViewport(int64(width), 900))
-	feature := emulation.MediaFeature{Name: "prefers-color-scheme", Value: theme}
-	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{&feature}})
+	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -64,8 +64,14 @@ func newDataDir(t *testing.T) string {
 // serve starts the program and waits until it is ready.
 func serve(t *testing.T, dataDir string, settings ...string) *program {
 	t.Helper()
+	return launch(t, "serve", dataDir, settings...)
+}
+
+// launch starts a command that serves, and waits until it is ready.
+func launch(t *testing.T, command, dataDir string, settings ...string) *program {
+	t.Helper()
 	p := &program{t: t, dataDir: dataDir, ended: make(chan struct{})}
-	p.cmd = exec.Command(binary, "serve")
+	p.cmd = exec.Command(binary, command)
 	p.cmd.Env = append(os.Environ(), append([]string{
 		"KEYHOOK_DATA_DIR=" + dataDir, "KEYHOOK_ADDR=127.0.0.1:0", "KEYHOOK_OPS_ADDR=", "KEYHOOK_LOG_FORMAT=json", "DATABASE_URL=",
 	}, settings...)...)

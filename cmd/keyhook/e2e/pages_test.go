@@ -1,0 +1,129 @@
+package e2e_test
+
+import (
+	_ "embed"
+	"fmt"
+	"regexp"
+	"testing"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+//go:embed testdata/axe.min.js
+var axe string
+
+// runAxe lists what breaks the rules of WCAG 2.2 A and AA and the best practice.
+const runAxe = `axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+	.then(r => r.violations.flatMap(v => v.nodes.map(n => v.id + ": " + n.target.join(" ") + ": " + n.failureSummary)))`
+
+var (
+	widths = []int{1280, 1024, 360}
+	themes = []string{"light", "dark"}
+)
+
+// inspect looks at the open page in every width and theme.
+func (p *tab) inspect(name string) {
+	p.t.Helper()
+	eval[bool](p, axe+";true")
+	for _, theme := range themes {
+		for _, width := range widths {
+			p.look(width, theme)
+			look := fmt.Sprintf("%s at %d px, %s", name, width, theme)
+			for _, violation := range eval[[]string](p, runAxe) {
+				p.t.Errorf("%s: %s", look, violation)
+			}
+			for _, problem := range p.layout() {
+				p.t.Errorf("%s: %s", look, problem)
+			}
+			p.shoot(fmt.Sprintf("%s-%d-%s", name, width, theme))
+		}
+	}
+	for _, width := range []int{320, 768, 1100, 1440} {
+		p.look(width, "light")
+		for _, problem := range p.layout() {
+			p.t.Errorf("%s at %d px: %s", name, width, problem)
+		}
+	}
+	p.look(1280, "light")
+}
+
+// inspectable opens a tab in which axe may be put into pages that allow no
+// foreign script.
+func (b *browser) inspectable() *tab {
+	p := b.tab()
+	if _, err := chromedp.Call(p.ctx, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}); err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+// TestPagesBeforeSignIn inspects what strangers and the first user see.
+func TestPagesBeforeSignIn(t *testing.T) {
+	t.Parallel()
+	server := serve(t, newDataDir(t))
+	p := openBrowser(t).inspectable()
+	for _, page := range []struct{ name, path string }{
+		{"sign-in", "/sign-in"},
+		{"docs-send", "/docs/send"},
+		{"docs-errors", "/docs/errors"},
+		{"not-found", "/nothing/here"},
+		{"set-up-gone", "/setup"},
+		{"password-link-gone", "/password"},
+	} {
+		p.open(server.url + page.path)
+		p.inspect(page.name)
+	}
+	p.open(server.setupLink())
+	p.inspect("set-up")
+	p.setUp(server.setupLink())
+	p.inspect("keys-empty")
+	p.createKey("Shown")
+	p.inspect("key-created")
+}
+
+// TestPagesInUse inspects the console full of keys and traffic.
+func TestPagesInUse(t *testing.T) {
+	t.Parallel()
+	server := launch(t, "demo", t.TempDir())
+	login := regexp.MustCompile(`as (\S+) with the password (\S+)`).FindStringSubmatch(server.log())
+	p := openBrowser(t).inspectable()
+	p.open(server.url + "/sign-in")
+	p.fill("input[name=email]", login[1])
+	p.fill("input[name=password]", login[2])
+	p.follow("form[action='/sign-in'] [type=submit]")
+	p.inspect("workspaces")
+
+	keys := server.url + "/w/harbour-pine/keys"
+	p.open(keys)
+	p.inspect("keys")
+	busiest := eval[string](p, `[...document.querySelectorAll("a")].find(a => a.innerText.includes("Warehouse scanner fleet")).href`)
+	inactive := eval[string](p, `[...document.querySelectorAll("a")].find(a => a.innerText.includes("Zapier sandbox")).href`)
+	for _, page := range []struct{ name, url string }{
+		{"keys-no-match", keys + "?q=nothing+like+this"},
+		{"key-new", keys + "/new"},
+		{"key", busiest},
+		{"key-24h", busiest + "?range=24h"},
+		{"key-inactive", inactive},
+		{"key-edit", busiest + "/edit"},
+		{"key-deactivate", busiest + "/deactivate"},
+		{"workspace-new", server.url + "/workspaces/new"},
+		{"change-password", server.url + "/account/password"},
+		{"key-not-found", keys + "/00000000-0000-7000-8000-000000000000"},
+	} {
+		p.open(page.url)
+		p.inspect(page.name)
+	}
+
+	p.open(keys + "/new")
+	p.fill("input[name=name]", "Warehouse scanner fleet")
+	p.fill("textarea[name=allowed_cidrs]", "10.0.0.0/33")
+	p.follow("#key-form [type=submit]")
+	p.has("33")
+	p.inspect("key-new-errors")
+
+	p.open(busiest)
+	p.click(`a[hx-get$="/deactivate/dialog"]`)
+	p.wait("dialog[open]")
+	p.inspect("key-deactivate-dialog")
+}
