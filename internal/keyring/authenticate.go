@@ -56,7 +56,7 @@ const state = `CASE
 	WHEN c.expires_at <= statement_timestamp() THEN 'credential_expired'
 	ELSE 'valid' END AS state`
 
-const found = `SELECT ` + columns + `, c.kind, c.generation, c.hash, c.sealed, ` + state + `
+const found = `SELECT ` + bare + `, c.kind, c.generation, c.hash, c.sealed, ` + state + `
 	FROM webhook_keys AS k JOIN webhook_key_credentials AS c ON c.webhook_key_id = k.id `
 
 func (s *Store) open(row foundRow) (Found, error) {
@@ -88,26 +88,19 @@ func (s *Store) ByAPIKey(ctx context.Context, text string) (Found, error) {
 }
 
 // ByID returns a key of any workspace with all its credentials, the newest
-// generation first. If there is no such key, its error is a fault NotFound.
+// generation first; every key has at least one. If there is no such key, its error is a fault NotFound.
 func (s *Store) ByID(ctx context.Context, id uuid.UUID) (Key, []Found, error) {
-	const keyQuery = `SELECT ` + columns + ` FROM webhook_keys AS k WHERE k.id = $1`
 	const query = found + `WHERE k.id = $1 ORDER BY c.generation DESC, c.kind`
-	var key Key
 	var rows []foundRow
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		if err := tx.GetContext(ctx, &key, keyQuery, id); err != nil {
-			return err
-		}
-		return tx.SelectContext(ctx, &rows, query, id)
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return Key{}, nil, errNoKey
-	}
+	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &rows, query, id) })
 	if err != nil {
 		return Key{}, nil, fmt.Errorf("look up a key: %w", err)
 	}
+	if len(rows) == 0 {
+		return Key{}, nil, errNoKey
+	}
 	credentials, err := s.openAll(rows)
-	return key, credentials, err
+	return rows[0].Key, credentials, err
 }
 
 func (s *Store) openAll(rows []foundRow) ([]Found, error) {

@@ -57,10 +57,13 @@ type Key struct {
 	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short
 }
 
-// columns are a Key's, from webhook_keys AS k.
-const columns = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels, k.is_active, k.last_used_at,
+// bare are the columns of a Key that ingestion needs, from webhook_keys AS k.
+const bare = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels, k.is_active, k.last_used_at,
 	k.last_refused_at, k.expires_at, k.created_at, k.created_by, k.owner_id, k.require_signature, k.allow_in_url,
-	k.allowed_cidrs, k.other_sources, k.rate_limit, k.rate_seconds, k.daily_quota, k.ref_pointer, k.identical_bodies,
+	k.allowed_cidrs, k.other_sources, k.rate_limit, k.rate_seconds, k.daily_quota, k.ref_pointer, k.identical_bodies`
+
+// columns adds what people recognise its credentials by.
+const columns = bare + `,
 	coalesce((SELECT c.hint FROM webhook_key_credentials AS c WHERE c.webhook_key_id = k.id AND c.kind = 'api_key'
 		ORDER BY c.generation DESC LIMIT 1), '') AS hint,
 	coalesce((SELECT encode(substr(c.fingerprint, 1, 6), 'hex') FROM webhook_key_credentials AS c

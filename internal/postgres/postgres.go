@@ -36,6 +36,7 @@ var (
 	Console     = Purpose{"console", "keyhook_console", 6 * time.Second, 5 * time.Second, 10}
 	Maintenance = Purpose{"maintenance", "", 0, 0, 4}
 	Health      = Purpose{"health", "", 2 * time.Second, 1800 * time.Millisecond, 2}
+	Naive       = Purpose{"naive", "", 0, 0, 16} // the benchmark's, as wide as ingestion's
 )
 
 // ErrOutcomeUnknown is the error of a COMMIT that was not answered: the changes
