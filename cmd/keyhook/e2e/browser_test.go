@@ -27,7 +27,7 @@ type browser struct {
 	profile string
 }
 
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
 	if err != nil {
@@ -42,6 +42,7 @@ func openBrowser(t *testing.T) *browser {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
+	options = append(options, more...)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
 	ctx, closeBrowser := chromedp.NewContext(allocator)
@@ -134,7 +135,7 @@ func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 func (p *tab) where() string {
 	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
 	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.pathname + "\n" + document.body.innerText.slice(0, 1500)`))
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.pathname + "\n" + (document.body?.innerText ?? "").slice(0, 1500)`))
 	if err != nil {
 		return err.Error()
 	}
@@ -189,7 +190,7 @@ func (p *tab) path() string { p.t.Helper(); return eval[string](p, `location.pat
 func (p *tab) has(text string) {
 	p.t.Helper()
 	deadline := time.Now().Add(15 * time.Second)
-	for !strings.Contains(eval[string](p, `document.body.innerText`), text) {
+	for !strings.Contains(eval[string](p, `document.body?.innerText ?? ""`), text) {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("the page does not say %q:\n%s", text, p.where())
 		}
