@@ -2,12 +2,17 @@ package e2e_test
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"unicode/utf16"
 )
@@ -67,18 +72,123 @@ func search(t *testing.T, secrets map[string]string, folders []string, texts map
 	return finds
 }
 
-// TestSearchFinds is the negative control of the canary test.
+// TestSearchFinds is the negative control of the canary test: it hides a secret
+// by other means than those that the search looks with.
 func TestSearchFinds(t *testing.T) {
 	t.Parallel()
 	const secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD0000="
-	for form, pattern := range disguises(secret) {
+	for name, content := range map[string]string{
+		"plain":      "before " + secret + " after",
+		"hex":        fmt.Sprintf("\\x%x", "before "+secret),
+		"URL":        "/path?" + url.Values{"key": {secret}}.Encode(),
+		"base64":     base64.StdEncoding.EncodeToString([]byte("x: " + secret + " and more")),
+		"base64, +1": base64.StdEncoding.EncodeToString([]byte("xy: " + secret + " and more")),
+		"base64, +2": base64.StdEncoding.EncodeToString([]byte("xyz: " + secret + " and more")),
+		"two-byte":   strings.Join(strings.Split(secret, ""), "\x00") + "\x00",
+	} {
 		dir := t.TempDir()
-		content := append(append([]byte("some text before "), pattern...), " and after"...)
-		if err := os.WriteFile(filepath.Join(dir, "file"), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "file"), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if finds := search(t, map[string]string{"secret": secret}, []string{dir}, nil); len(finds) == 0 {
-			t.Errorf("a secret %s in a file was not found", form)
+			t.Errorf("%s: the secret was not found", name)
 		}
 	}
+}
+
+// TestCanary plays the whole story with known credentials, refused requests and
+// mistakes among it, and then looks for them everywhere that something is kept.
+func TestCanary(t *testing.T) {
+	t.Parallel()
+	server := serve(t, newDataDir(t))
+	b := openBrowser(t)
+	p := b.tab()
+	link := server.setupLink()
+	_, setupToken, _ := strings.Cut(link, "token=")
+	p.setUp(link)
+	c := p.createKey("Canary")
+	id := keyIDIn(p.everything())
+	p.click(`[data-gate]`)
+	p.resend() // the form again, on purpose
+	p.open(server.url + "/w/harbour-pine/keys/" + id + "/edit")
+	p.click(`input[name=allow_in_url]`)
+	p.follow(`form[action$="/edit"] [type=submit]`)
+
+	server.sendEveryWay(id, c)
+	sum := sha256.Sum256([]byte(c.apiKey + " of the origin"))
+	imported := "wk_" + hex.EncodeToString(sum[:16])
+	server.run(imported+"\n", "key", "import", "--workspace", "harbour-pine", "--name", "Imported", "--api-key-stdin")
+	made := server.run("", "key", "create", "--workspace", "harbour-pine", "--name", "By command", "--json")
+	password := "the-other-password-of-the-test-9"
+	server.run(password+"\n", "user", "create", "--email", "b@example.com", "--name", "B", "--password-stdin")
+	p.open(server.url + "/w/harbour-pine/keys/" + id)
+	p.has("Canary")
+
+	secrets := map[string]string{
+		"API key": c.apiKey, "secret": c.secret, "password": ownerPassword, "second password": password, "set-up token": setupToken,
+		"imported API key": imported, "command's API key": apiKeyPattern.FindString(made), "command's secret": secretPattern.FindString(made),
+	}
+	for name, secret := range secrets {
+		if len(secret) < 16 {
+			t.Fatalf("the test does not know the %s", name)
+		}
+	}
+	texts := map[string][]byte{"pg_dump": server.dump()}
+	b.close()
+	server.stop()
+	texts["the program's output"] = []byte(server.log())
+	os.Remove(filepath.Join(server.dataDir, "setup-link")) // where the link is meant to be
+	finds := search(t, secrets, []string{server.dataDir}, texts)
+	delete(secrets, "set-up token") // the browser remembers the address that was opened; it is used up
+	for _, find := range append(finds, search(t, secrets, []string{b.profile}, nil)...) {
+		t.Errorf("found %s", find)
+	}
+}
+
+// sendEveryWay sends with credentials in every place that a sender could put
+// them, right and wrong.
+func (p *program) sendEveryWay(id string, c credentials) {
+	p.t.Helper()
+	const body = `{"verbatim":"hello"}`
+	mac := hmac.New(sha256.New, []byte(c.secret))
+	mac.Write([]byte(body))
+	signature := "sha256=" + hex.EncodeToString(mac.Sum(nil))
+	for _, attempt := range []struct {
+		path    string
+		headers map[string]string
+		status  int
+	}{
+		{"/hooks/" + id, map[string]string{"X-API-Key": c.apiKey}, 200},
+		{"/hooks/" + id, map[string]string{"Authorization": "Bearer " + c.apiKey}, 200},
+		{"/hooks/" + id, map[string]string{"X-Webhook-Signature": signature}, 200},
+		{"/hooks/" + id + "/" + c.apiKey, nil, 200},
+		{"/api/webhooks/signals", map[string]string{"X-API-Key": c.apiKey}, 200},
+		{"/api/webhooks/signals/" + c.apiKey, nil, 200},
+		{"/hooks/" + id, map[string]string{"X-API-Key": c.apiKey + "x"}, 401},
+		{"/hooks/" + id, map[string]string{"X-API-Key": c.secret}, 401},
+		{"/hooks/" + id, map[string]string{"X-Webhook-Signature": c.secret}, 401},
+		{"/hooks/" + c.apiKey, nil, 401},
+		{"/hooks/" + c.apiKey + "/" + c.apiKey, nil, 401},
+		{"/hooks/" + id + "/" + c.apiKey + "/", nil, 404},
+		{"/api/webhooks/" + c.apiKey, nil, 404},
+		{"/w/" + c.apiKey, nil, 404},
+		{"/nothing?key=" + c.apiKey, nil, 404},
+		{"/hooks/" + id, map[string]string{"X-API-Key": c.apiKey, "Content-Encoding": "gzip"}, 415},
+		{"/hooks/" + id, map[string]string{"X-API-Key": c.apiKey, "User-Agent": "plain"}, 200},
+	} {
+		if status, answer := p.post(attempt.path, body, attempt.headers); status != attempt.status {
+			p.t.Errorf("%s: %d %s, want %d", strings.ReplaceAll(attempt.path, c.apiKey, "KEY"), status, answer, attempt.status)
+		}
+	}
+}
+
+// dump returns the database as pg_dump writes it.
+func (p *program) dump() []byte {
+	p.t.Helper()
+	sockets := filepath.Join(p.dataDir, "postgres", "run")
+	out, err := exec.Command("pg_dump", "-h", sockets, "-U", "keyhook", "keyhook").Output()
+	if err != nil {
+		p.t.Fatalf("pg_dump: %v", err)
+	}
+	return out
 }
