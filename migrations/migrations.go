@@ -45,7 +45,7 @@ func Locked(ctx context.Context, db *sql.DB, f func(context.Context) error) erro
 	if err := lock(ctx, conn); err != nil {
 		return err
 	}
-	defer conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, lockID) //nolint:errcheck // closing the session unlocks too
+	defer conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, lockID) // closing the session unlocks too
 	return f(ctx)
 }
 

@@ -88,7 +88,7 @@ func TestStartersAtOnce(t *testing.T) {
 	t.Parallel()
 	for range 5 {
 		empty := pgtest.NewEmpty(t)
-		var applied, starters = make([]int, 4), sync.WaitGroup{}
+		applied, starters := make([]int, 4), sync.WaitGroup{}
 		for i := range applied {
 			db := connect(t, empty)
 			starters.Go(func() {

@@ -43,7 +43,7 @@ func (s *Server) setHeaders(w http.ResponseWriter, r *http.Request) {
 		"require-trusted-types-for 'script'; trusted-types htmx; report-uri /csp-report", nonce(r)))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin") // with no-referrer, forms over plain http would send Origin: null
-	if s.insecure(r) == "" { // browsers ignore it elsewhere, and complain
+	if s.insecure(r) == "" {                // browsers ignore it elsewhere, and complain
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	}
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")

@@ -36,7 +36,7 @@ func Naive(keys *keyring.Store, db *postgres.DB) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(map[string]any{"success": true, "signalId": id, "duplicate": false}) //nolint:errcheck // the sender has gone
+		json.NewEncoder(w).Encode(map[string]any{"success": true, "signalId": id, "duplicate": false}) // the sender has gone
 	})
 }
 

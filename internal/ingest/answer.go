@@ -168,5 +168,5 @@ func (h *Handler) writeJSON(w http.ResponseWriter, contentType string, status in
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	w.Write(text) //nolint:errcheck // there is nobody left to tell
+	w.Write(text) // there is nobody left to tell
 }

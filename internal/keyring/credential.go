@@ -8,6 +8,8 @@ import (
 	"hash/crc32"
 	"log/slog"
 	"strings"
+
+	"keyhook/internal/fault"
 )
 
 // The form of an API key: a prefix, 32 random base62 characters (190 bits), and
@@ -94,13 +96,18 @@ func ParseAPIKey(text string) (known bool, err error) {
 	case !ok:
 		return false, checkForeign(text)
 	case len(text) != apiKeyLen:
-		return true, fmt.Errorf("The API key has %d characters where %d are expected.", len(text), apiKeyLen) //nolint:staticcheck // a sentence for a person
+		return true, wrongForm("The API key has %d characters where %d are expected.", len(text), apiKeyLen)
 	case strings.Trim(body, alphabet) != "":
-		return true, fmt.Errorf("The API key holds a character other than letters and digits.") //nolint:staticcheck // likewise
+		return true, wrongForm("The API key holds a character other than letters and digits.")
 	case checksum(body[:randomLen]) != body[randomLen:]:
-		return true, fmt.Errorf("The API key's checksum does not match: a character is wrong or two are swapped.") //nolint:staticcheck // likewise
+		return true, wrongForm("The API key's checksum does not match: a character is wrong or two are swapped.")
 	}
 	return true, nil
+}
+
+// wrongForm is a sentence for who holds the key. It never repeats the key.
+func wrongForm(format string, args ...any) error {
+	return fault.On("api_key", fault.Invalid, fmt.Sprintf(format, args...))
 }
 
 // maxForeign is the longest API key of another form that is looked up.
@@ -108,11 +115,11 @@ const maxForeign = 256
 
 func checkForeign(text string) error {
 	if text == "" || len(text) > maxForeign {
-		return fmt.Errorf("An API key has between 1 and %d characters.", maxForeign) //nolint:staticcheck // likewise
+		return wrongForm("An API key has between 1 and %d characters.", maxForeign)
 	}
 	for _, r := range text {
 		if r <= ' ' || r > '~' {
-			return fmt.Errorf("The API key holds a space or a character that is not ASCII.") //nolint:staticcheck // likewise
+			return wrongForm("The API key holds a space or a character that is not ASCII.")
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ var ErrVersion = errors.New("no usable PostgreSQL")
 // findPrograms returns the folder of the newest usable server or, where there is
 // data, of the major version that made it.
 func findPrograms(ctx context.Context, given, want string) (string, error) {
-	var best, found = "", []string{}
+	best, found := "", []string{}
 	newest := 0
 	for _, dir := range candidates(given) {
 		major, err := majorVersion(ctx, dir)

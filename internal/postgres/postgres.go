@@ -139,7 +139,7 @@ func (db *DB) run(ctx context.Context, prologue string, f func(tx *sqlx.Tx) erro
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+	defer tx.Rollback() // after a commit it does nothing
 	if _, err := tx.ExecContext(ctx, prologue); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

@@ -167,11 +167,6 @@ func (p *tab) fill(selector, text string) {
 
 func (p *tab) wait(selector string) { p.t.Helper(); p.do(chromedp.WaitVisible(chromedp.CSS(selector))) }
 
-func (p *tab) text(selector string) string {
-	p.t.Helper()
-	return eval[string](p, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "")`, selector))
-}
-
 // content is an element's text, whether it is shown or not.
 func (p *tab) content(selector string) string {
 	p.t.Helper()
