@@ -10,10 +10,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TEST    := go test -timeout 20m -p 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo dev test check bench build generate fuzz vulnerabilities setup-run setup-test
+.PHONY: help run demo dev test check bench build generate screenshots fuzz vulnerabilities setup-run setup-test
 
 help: ## print this
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 # The set-up may have written .tools/env, so what follows it is a make of its own.
 run: setup-run ## set up what is missing, build, and run Keyhook; prints the link to open
@@ -51,6 +51,14 @@ build: ## build bin/keyhook
 
 generate: ## regenerate the pages' Go code
 	$(TOOL) templ generate -log-level error
+
+SHOTS := keys-1280-light keys-360-dark key-new-1280-light key-created-1280-light key-created-360-dark key-1280-dark key-360-light \
+  key-deactivate-dialog-1280-light sign-in-1280-dark set-up-1280-light docs-send-1280-light
+
+screenshots: setup-test ## take the pictures in docs/screenshots anew
+	@temp=$$(mktemp -d); trap "rm -rf $$temp" EXIT; \
+	  KEYHOOK_SCREENSHOTS=$$temp go test -count=1 -run TestPages ./cmd/keyhook/e2e && \
+	  for name in $(SHOTS); do cp $$temp/$$name.png docs/screenshots/ || exit 1; done
 
 fuzz: ## every fuzz target for a minute
 	@for package in $$(git grep -lE '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

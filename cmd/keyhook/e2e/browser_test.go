@@ -225,14 +225,14 @@ func (p *tab) look(width int, theme string) {
 	}
 }
 
-// shoot saves a picture of the whole page where KEYHOOK_SCREENSHOTS says, if it does.
+// shoot saves a picture of the window where KEYHOOK_SCREENSHOTS says, if it does.
 func (p *tab) shoot(name string) {
 	p.t.Helper()
 	folder := os.Getenv("KEYHOOK_SCREENSHOTS")
 	if folder == "" {
 		return
 	}
-	png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		p.t.Fatal(err)
 	}
