@@ -95,6 +95,15 @@ func (p *tab) note(event any) {
 	switch event := event.(type) {
 	case *cdplog.EventEntryAdded:
 		text = fmt.Sprintf("%s: %s", event.Entry.Source, event.Entry.Text)
+	case *page.EventJavascriptDialogOpening:
+		// The page with the credentials asks before it is left: leave it.
+		go func() {
+			_, err := chromedp.Call(p.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true})
+			if err != nil && p.ctx.Err() == nil {
+				p.t.Logf("answer a dialog: %v", err)
+			}
+		}()
+		return
 	case *runtime.EventExceptionThrown:
 		text = fmt.Sprintf("exception: %s", event.ExceptionDetails.Text)
 	default:

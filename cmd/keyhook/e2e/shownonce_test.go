@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -13,15 +12,26 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// goBack goes one page back. Chromium may ask to send a form again instead of
-// showing its answer, which is as good: nothing is restored.
+// goBack goes one page back and waits until the browser has settled, whatever it
+// shows then: the page, what the page's script makes of it, or its own question
+// whether to send a form again.
 func (p *tab) goBack() {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 15*time.Second)
-	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.NavigateBack()); err != nil && !strings.Contains(err.Error(), "ERR_CACHE_MISS") {
-		p.t.Fatalf("go back: %v", err)
+	eval[bool](p, `setTimeout(() => history.back(), 0) > 0`)
+	const state = `document.readyState + " " + location.href + " " + document.documentElement.outerHTML.length`
+	last, same := "", 0
+	for range 100 {
+		time.Sleep(100 * time.Millisecond)
+		now, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](state))
+		if err != nil || now != last || !strings.HasPrefix(now, "complete") {
+			last, same = now, 0
+			continue
+		}
+		if same++; same == 5 {
+			return
+		}
 	}
+	p.t.Fatalf("after going back the browser does not settle: %s", last)
 }
 
 // resend reloads a page that answered a form, which sends the form again.
