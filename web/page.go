@@ -90,6 +90,7 @@ func (s *Server) problem(r *http.Request, f *fault.Error) templ.Component {
 	} else {
 		next, label = "/sign-in", "Sign in"
 	}
+	page.Path = "/" // what was asked for is not repeated: all that is not there looks alike
 	message := f.Message
 	if status >= http.StatusInternalServerError && f.Kind == 0 {
 		message = "Nothing was changed unless the page said so. Try again; if it goes on, tell whoever runs this Keyhook the request's id."

@@ -1,0 +1,212 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+)
+
+// expected says what each role gets from a member's route on its own workspace
+// and key. A GET that works is 200 or 303, a POST that works is 303; a form that
+// is refused is 422.
+var expected = map[string]struct {
+	member, auditor int    // owner and admin get what a member gets of their own key
+	form            string // what a POST sends
+}{
+	"GET /w/{workspace}/{$}":                          {303, 303, ""},
+	"GET /w/{workspace}/keys":                         {200, 200, ""},
+	"GET /w/{workspace}/keys/new":                     {200, 403, ""},
+	"POST /w/{workspace}/keys":                        {422, 403, "name="},
+	"GET /w/{workspace}/keys/{key}":                   {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/deliveries":        {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/first":             {200, 200, ""},
+	"POST /w/{workspace}/keys/{key}/saved":            {303, 403, ""},
+	"GET /w/{workspace}/keys/{key}/edit":              {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/edit":             {422, 403, "name="},
+	"GET /w/{workspace}/keys/{key}/deactivate":        {200, 403, ""},
+	"GET /w/{workspace}/keys/{key}/deactivate/dialog": {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/deactivate":       {303, 403, ""},
+	"POST /w/{workspace}/keys/{key}/reactivate":       {303, 403, ""},
+}
+
+// open are the routes that need no workspace.
+var open = []string{
+	"GET /static/", "POST /csp-report", "POST /preferences/theme", "GET /docs/send", "GET /docs/errors", "GET /docs", "GET /setup", "POST /setup",
+	"GET /password", "POST /password", "GET /sign-in", "POST /sign-in", "POST /sign-out", "GET /{$}", "GET /account/password",
+	"POST /account/password", "GET /workspaces", "GET /workspaces/new", "POST /workspaces", "/",
+}
+
+// othersKey are the routes that change a key, which a member may do to their own
+// alone.
+var othersKey = []string{
+	"POST /w/{workspace}/keys/{key}/edit", "POST /w/{workspace}/keys/{key}/deactivate", "POST /w/{workspace}/keys/{key}/reactivate",
+}
+
+// TestRoles asks every route as everybody, for what is theirs, another
+// workspace's, random and malformed.
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	member, auditor := s.join("member"), s.join("auditor")
+	s.Raw().MustExec(`UPDATE webhook_keys SET owner_id = $1 WHERE id = $2`, member, s.home.key.ID)
+	removed, disabled := s.join("admin"), s.join("admin")
+	s.Raw().MustExec(`DELETE FROM memberships WHERE user_id = $1`, removed)
+	gone := s.signIn(disabled)
+	s.Raw().MustExec(`UPDATE users SET disabled_at = now() WHERE id = $1`, disabled)
+	ended := s.signIn(s.home.owner)
+	s.Raw().MustExec(`UPDATE sessions SET last_seen_at = now() - interval '31 minutes' WHERE user_id = $1`, s.home.owner)
+
+	insiders := map[string]*client{"owner": s.signIn(s.home.owner), "admin": s.signIn(s.join("admin")), "member": s.signIn(member), "auditor": s.signIn(auditor)}
+	strangers := map[string]*client{"another workspace's owner": s.signIn(s.foreign.owner), "a removed member": s.signIn(removed)}
+	nobodies := map[string]*client{"nobody": s.client(), "a disabled user": gone, "an ended session": ended}
+
+	for _, pattern := range s.web.Patterns() {
+		if slices.Contains(open, pattern) {
+			continue
+		}
+		want, known := expected[pattern]
+		if !known {
+			t.Errorf("no row says who may use %s", pattern)
+			continue
+		}
+		ask := func(c *client, slug, key string) answer {
+			method, path, _ := strings.Cut(pattern, " ")
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{$}", "").Replace(path)
+			form, _ := url.ParseQuery(want.form)
+			return c.do(method, path, form)
+		}
+		own := s.home.key.ID.String()
+		for who, c := range insiders {
+			status := want.member
+			if who == "auditor" {
+				status = want.auditor
+			}
+			if got := ask(c, s.home.slug, own); got.StatusCode != status {
+				t.Errorf("%s for %s = %d, want %d\n%.300s", pattern, who, got.StatusCode, status, got.body)
+			}
+		}
+		before := s.state()
+		for who, c := range insiders {
+			if strings.Contains(pattern, "{key}") && (who != "auditor" || want.auditor != 403) {
+				foreign, random, malformed := ask(c, s.home.slug, s.foreign.key.ID.String()), ask(c, s.home.slug, uuid.NewString()), ask(c, s.home.slug, "x'--")
+				if foreign.StatusCode != 404 || foreign.masked() != random.masked() || random.masked() != malformed.masked() {
+					t.Errorf("%s for %s: another workspace's key = %d, a random one %d, a malformed one %d; want the same 404", pattern, who,
+						foreign.StatusCode, random.StatusCode, malformed.StatusCode)
+				}
+			}
+			foreign, random, malformed := ask(c, s.foreign.slug, s.foreign.key.ID.String()), ask(c, "no-such-place", own), ask(c, "A%00B", own)
+			if foreign.StatusCode != 404 || foreign.masked() != random.masked() || random.masked() != malformed.masked() {
+				t.Errorf("%s for %s: another workspace = %d, none %d, a malformed one %d; want the same 404", pattern, who,
+					foreign.StatusCode, random.StatusCode, malformed.StatusCode)
+			}
+		}
+		for who, c := range strangers {
+			if got := ask(c, s.home.slug, own); got.StatusCode != 404 {
+				t.Errorf("%s for %s = %d, want 404", pattern, who, got.StatusCode)
+			}
+		}
+		for who, c := range nobodies {
+			if got := ask(c, s.home.slug, own); got.StatusCode != 303 || !strings.HasPrefix(got.Header.Get("Location"), "/sign-in") {
+				t.Errorf("%s for %s = %d to %q, want the way to sign in", pattern, who, got.StatusCode, got.Header.Get("Location"))
+			}
+		}
+		if diff := cmp.Diff(before, s.state()); diff != "" {
+			t.Errorf("%s, refused, changed something:\n%s", pattern, diff)
+		}
+	}
+}
+
+// TestOthersKeys: a member changes keys of their own alone.
+func TestOthersKeys(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	c := s.signIn(s.join("member"))
+	for _, pattern := range othersKey {
+		_, path, _ := strings.Cut(pattern, " ")
+		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String()).Replace(path)
+		before := s.state()
+		if got := c.post(path, "name", "mine now", "expires", "never"); got.StatusCode != 403 {
+			t.Errorf("%s of somebody else's key = %d, want 403", pattern, got.StatusCode)
+		}
+		if diff := cmp.Diff(before, s.state()); diff != "" {
+			t.Errorf("%s changed something:\n%s", pattern, diff)
+		}
+	}
+	if got := c.get("/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()); strings.Contains(got.body, `/deactivate"`) {
+		t.Error("the page offers what would be refused")
+	}
+}
+
+// state is what a refused request must leave as it was.
+func (s *stage) state() (rows []string) {
+	s.t.Helper()
+	const query = `
+		SELECT 'key ' || id || name || is_active || note FROM webhook_keys
+		UNION ALL SELECT 'entry ' || chain || seq FROM audit_log
+		UNION ALL SELECT 'user ' || id || name FROM users
+		UNION ALL SELECT 'workspace ' || id || name FROM workspaces
+		UNION ALL SELECT 'member ' || workspace_id || user_id || role FROM memberships
+		UNION ALL SELECT 'nonce ' || nonce FROM form_nonces ORDER BY 1`
+	if err := s.Raw().Select(&rows, query); err != nil {
+		s.t.Fatal(err)
+	}
+	return rows
+}
+
+// TestCrossOrigin sends every form from everywhere.
+func TestCrossOrigin(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	c := s.signIn(s.home.owner)
+	own := s.server.URL
+	for _, pattern := range s.web.Patterns() {
+		method, path, _ := strings.Cut(pattern, " ")
+		if method != http.MethodPost {
+			continue
+		}
+		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String()).Replace(path)
+		if path == "/sign-out" || path == "/csp-report" {
+			path += "?" // asked like the others, but it would end the session
+		}
+		for _, tt := range []struct {
+			site, origin string
+			passes       bool
+		}{
+			{"same-origin", own, true},
+			{"same-origin", "", true},
+			{"none", "", true},
+			{"", "", true}, // no browser
+			{"", own, true},
+			{"", "http://evil.example", false},
+			{"", "null", false},
+			{"same-site", own, false},
+			{"same-site", "", false},
+			{"cross-site", own, false},
+			{"cross-site", "http://evil.example", false},
+			{"cross-site", "null", false},
+		} {
+			if tt.passes && strings.HasSuffix(path, "?") {
+				continue
+			}
+			before := s.state()
+			got := c.do(method, path, url.Values{"name": {""}}, "Sec-Fetch-Site", tt.site, "Origin", tt.origin)
+			if refused := got.StatusCode == 403; refused == tt.passes {
+				t.Errorf("%s from site %q, origin %q = %d, want passes %v", pattern, tt.site, tt.origin, got.StatusCode, tt.passes)
+			}
+			if !tt.passes {
+				if diff := cmp.Diff(before, s.state()); diff != "" {
+					t.Errorf("%s, refused, changed something:\n%s", pattern, diff)
+				}
+			}
+		}
+	}
+	got := c.do(http.MethodPost, "/workspaces", nil, "Sec-Fetch-Site", "", "Origin", "https://keys.example.com")
+	if !strings.Contains(got.body, "keys.example.com") || !strings.Contains(got.body, strings.TrimPrefix(own, "http://")) || !strings.Contains(got.body, "KEYHOOK_PUBLIC_URL") {
+		t.Errorf("a mismatch behind a proxy is not explained by name:\n%.2000s", got.body)
+	}
+}

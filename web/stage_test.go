@@ -1,0 +1,172 @@
+package web_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"keyhook/internal/account"
+	"keyhook/internal/audit"
+	"keyhook/internal/inbox"
+	"keyhook/internal/keyring"
+	"keyhook/internal/pgtest"
+	"keyhook/web"
+)
+
+// A stage is a console on a database of its own, with two workspaces.
+type stage struct {
+	*pgtest.Database
+	t        *testing.T
+	web      *web.Server
+	server   *httptest.Server
+	accounts *account.Store
+	keys     *keyring.Store
+
+	home, foreign workspace
+}
+
+// A workspace has a key and an owner.
+type workspace struct {
+	id    uuid.UUID
+	slug  string
+	owner uuid.UUID
+	key   keyring.Key
+}
+
+func newStage(t *testing.T, change ...func(*web.Config)) *stage {
+	t.Helper()
+	s := &stage{Database: pgtest.New(t), t: t}
+	box, log, console := pgtest.Box(t), pgtest.Log(t), s.Console()
+	s.accounts, s.keys = account.NewStore(console, box, log), keyring.NewStore(console, box)
+	config := web.Config{
+		PublicURL: "http://127.0.0.1", HooksURL: "http://hooks.example", MaxBody: "1 MiB",
+		ClientAddr: func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	s.web = web.NewServer(config, s.accounts, s.keys, inbox.NewStore(console, box), audit.NewStore(console), log)
+	s.server = httptest.NewServer(s.web)
+	t.Cleanup(s.server.Close)
+	s.home, s.foreign = s.newWorkspace("Home"), s.newWorkspace("Foreign")
+	return s
+}
+
+func (s *stage) newWorkspace(name string) workspace {
+	s.t.Helper()
+	owner := s.newUser(name + " owner")
+	w, err := s.accounts.CreateWorkspace(s.t.Context(), audit.Actor{Kind: audit.CLI}, name, owner)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	by := audit.Actor{WorkspaceID: w.ID, Kind: audit.User, UserID: owner, Label: name, Role: "owner"}
+	issued, err := s.keys.Issue(s.t.Context(), by, keyring.Draft{Name: name + " key"}, "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return workspace{id: w.ID, slug: w.Slug, owner: owner, key: issued.Key}
+}
+
+func (s *stage) newUser(name string) uuid.UUID {
+	s.t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	s.Raw().MustExec(`INSERT INTO users (id, email, name) VALUES ($1, $2, $3)`, id, id.String()+"@example.com", name)
+	return id
+}
+
+// join makes somebody part of the home workspace.
+func (s *stage) join(role string) uuid.UUID {
+	s.t.Helper()
+	id := s.newUser(role)
+	s.Raw().MustExec(`INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, $3)`, s.home.id, id, role)
+	return id
+}
+
+// signIn returns a browser in which a user is signed in; hashing a password each
+// time would take the most of the tests' time.
+func (s *stage) signIn(user uuid.UUID) *client {
+	s.t.Helper()
+	token := uuid.NewString()
+	sum := sha256.Sum256([]byte(token))
+	s.Raw().MustExec(`INSERT INTO sessions (token_hash, user_id, expires_at) VALUES ($1, $2, now() + interval '1 hour')`, sum[:], user)
+	c := s.client()
+	at, _ := url.Parse(s.server.URL)
+	c.Jar.SetCookies(at, []*http.Cookie{{Name: "kh_s", Value: token}})
+	return c
+}
+
+// A client is a browser that follows no redirect.
+type client struct {
+	*http.Client
+	stage *stage
+}
+
+func (s *stage) client() *client {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &client{&http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, s}
+}
+
+// An answer is a response that was read.
+type answer struct {
+	*http.Response
+	body string
+}
+
+func (c *client) do(method, path string, form url.Values, headers ...string) answer {
+	c.stage.t.Helper()
+	request, err := http.NewRequest(method, c.stage.server.URL+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		c.stage.t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+		if headers[i+1] == "" {
+			request.Header.Del(headers[i])
+		}
+	}
+	response, err := c.Do(request)
+	if err != nil {
+		c.stage.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		c.stage.t.Fatal(err)
+	}
+	return answer{response, string(body)}
+}
+
+func (c *client) get(path string) answer { c.stage.t.Helper(); return c.do(http.MethodGet, path, nil) }
+
+func (c *client) post(path string, pairs ...string) answer {
+	c.stage.t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return c.do(http.MethodPost, path, form)
+}
+
+var changing = regexp.MustCompile(`nonce="[^"]*"|hx-nonce="[^"]*"|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// masked is an answer without what differs from one to the next.
+func (a answer) masked() string {
+	return fmt.Sprint(a.StatusCode, " ", a.Header.Get("Location"), "\n", changing.ReplaceAllString(a.body, ""))
+}
