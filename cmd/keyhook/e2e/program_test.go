@@ -70,15 +70,30 @@ func serve(t *testing.T, dataDir string, settings ...string) *program {
 // launch starts a command that serves, and waits until it is ready.
 func launch(t *testing.T, command, dataDir string, settings ...string) *program {
 	t.Helper()
+	p := prepare(t, command, dataDir, settings...)
+	if err := p.begin(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// prepare makes a program that is not started yet.
+func prepare(t *testing.T, command, dataDir string, settings ...string) *program {
+	t.Helper()
 	p := &program{t: t, dataDir: dataDir, ended: make(chan struct{})}
 	p.cmd = exec.Command(binary, command)
 	p.cmd.Env = append(os.Environ(), append([]string{
 		"KEYHOOK_DATA_DIR=" + dataDir, "KEYHOOK_ADDR=127.0.0.1:0", "KEYHOOK_OPS_ADDR=", "KEYHOOK_LOG_FORMAT=json", "DATABASE_URL=",
 	}, settings...)...)
+	return p
+}
+
+// begin starts the program and waits until it is ready.
+func (p *program) begin() error {
 	reader, writer := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = writer, writer
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	ready := make(chan string, 1)
 	go p.listen(reader, ready)
@@ -87,15 +102,15 @@ func launch(t *testing.T, command, dataDir string, settings ...string) *program 
 		writer.Close()
 		close(p.ended)
 	}()
-	t.Cleanup(p.stop)
+	p.t.Cleanup(p.stop)
 	select {
 	case p.url = <-ready:
+		return nil
 	case <-p.ended:
-		t.Fatalf("keyhook serve ended:\n%s", p.log())
+		return fmt.Errorf("the program ended:\n%s", p.log())
 	case <-time.After(60 * time.Second):
-		t.Fatalf("keyhook serve is not ready after 60 s:\n%s", p.log())
+		return fmt.Errorf("the program is not ready after 60 s:\n%s", p.log())
 	}
-	return p
 }
 
 var readyLine = regexp.MustCompile(`Keyhook is ready at (http://\S+)`)

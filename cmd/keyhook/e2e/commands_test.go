@@ -1,0 +1,181 @@
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// A result is what a command left.
+type result struct {
+	code     int
+	out, err string
+}
+
+// command runs the program to its end. settings are environment variables.
+func command(t *testing.T, dataDir, stdin string, settings []string, args ...string) result {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(append(os.Environ(), "KEYHOOK_DATA_DIR="+dataDir, "DATABASE_URL="), settings...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, problem bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	err := cmd.Run()
+	code := 0
+	if failure, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = failure.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return result{code, out.String(), problem.String()}
+}
+
+// TestCommands runs every command, first while no serve runs and then beside it.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	dir := newDataDir(t)
+	run := func(stdin string, args ...string) map[string]any {
+		t.Helper()
+		got := command(t, dir, stdin, nil, append(args, "--json")...)
+		if got.code != 0 {
+			t.Fatalf("keyhook %s: code %d: %s", strings.Join(args, " "), got.code, got.err)
+		}
+		var object map[string]any
+		if err := json.Unmarshal([]byte(got.out), &object); err != nil {
+			var array []map[string]any
+			if err := json.Unmarshal([]byte(got.out), &array); err != nil {
+				t.Fatalf("keyhook %s prints no JSON: %s", strings.Join(args, " "), got.out)
+			}
+			return map[string]any{"n": len(array), "text": got.out}
+		}
+		return object
+	}
+	for round, beside := range []string{"alone", "beside serve"} {
+		var server *program
+		if beside != "alone" {
+			server = serve(t, dir)
+		} else if link := run("", "setup-link")["link"].(string); !strings.Contains(link, "/setup?token=") {
+			t.Errorf("setup-link prints %s", link)
+		}
+		email := fmt.Sprintf("ada%d@example.com", round)
+		run("copper-lantern-riverbank-42\n", "user", "create", "--email", email, "--name", "Ada", "--password-stdin")
+		if link, _ := run("", "user", "create", "--email", "b"+email, "--name", "B")["link"].(string); !strings.Contains(link, "/password?token=") {
+			t.Errorf("user create without a password prints the link %q", link)
+		}
+		run("", "user", "reset", "--email", "b"+email)
+		run("", "user", "disable", "--email", "b"+email)
+		if n := run("", "user", "list")["n"]; n != 2*(round+1) {
+			t.Errorf("user list has %v users, want %d", n, 2*(round+1))
+		}
+		slug := run("", "workspace", "create", "--name", "Team "+beside, "--owner", email)["slug"].(string)
+		run("", "member", "add", "--workspace", slug, "--email", "b"+email, "--role", "auditor")
+		run("", "member", "remove", "--workspace", slug, "--email", "b"+email)
+		key := run("", "key", "create", "--workspace", slug, "--name", "Sender", "--expires-in", "90d")
+		for _, field := range []string{"id", "workspace_id", "name", "scheme", "api_key", "secret", "signals_url", "hook_url"} {
+			if text, _ := key[field].(string); text == "" {
+				t.Errorf("key create leaves out %s: %v", field, key)
+			}
+		}
+		id := key["id"].(string)
+		sum := sha256.Sum256([]byte("wk_of-the-origin-" + beside))
+		run("", "key", "import", "--workspace", slug, "--name", "Hashed", "--sha256", fmt.Sprintf("%x", sum))
+		run("wk_in-plain-text-"+strings.ReplaceAll(beside, " ", "-")+"\n", "key", "import", "--workspace", slug, "--name", "Plain", "--api-key-stdin")
+		list := run("", "key", "list", "--workspace", slug)
+		if list["n"] != 3 || strings.Contains(list["text"].(string), key["api_key"].(string)) {
+			t.Errorf("key list: %v", list)
+		}
+		if server != nil {
+			sendTo(t, dir, server, key)
+		}
+		if got := run("", "key", "deactivate", "--workspace", slug, id); got["changed"] != true {
+			t.Errorf("key deactivate: %v", got)
+		}
+		if got := run("", "key", "deactivate", "--workspace", slug, id); got["changed"] != false {
+			t.Errorf("a second key deactivate: %v", got)
+		}
+		run("", "key", "reactivate", "--workspace", slug, id)
+		run("", "workspace", "list")
+		if got := command(t, dir, "", nil, "workspace", "delete", "--workspace", slug); got.code != 2 {
+			t.Errorf("workspace delete without --yes: %+v", got)
+		}
+		run("", "workspace", "delete", "--workspace", slug, "--yes")
+		run("", "migrate", "status")
+		run("", "version")
+		if got := command(t, dir, "", nil, "setup-link"); got.code != 1 || strings.Count(got.err, "\n") != 1 {
+			t.Errorf("setup-link with a user there: %+v", got)
+		}
+	}
+	// The whole schema goes and comes back.
+	other := newDataDir(t)
+	for _, args := range [][]string{{"migrate", "up"}, {"migrate", "down", "--all"}, {"migrate", "up"}, {"migrate", "status"}} {
+		if got := command(t, other, "", nil, args...); got.code != 0 {
+			t.Errorf("keyhook %v: %+v", args, got)
+		}
+	}
+}
+
+// sendTo sends with the program's own sender, rightly and wrongly.
+func sendTo(t *testing.T, dir string, server *program, key map[string]any) {
+	t.Helper()
+	url := server.url + "/hooks/" + key["id"].(string)
+	for _, tt := range []struct {
+		stdin string
+		args  []string
+		code  int
+		says  string
+	}{
+		{key["api_key"].(string), []string{"--api-key-stdin"}, 0, `"success":true`},
+		{key["secret"].(string), []string{"--secret-stdin", "--scheme", "generic", "--data", `{"x":1}`}, 0, `"success":true`},
+		{"whsec_wrong", []string{"--secret-stdin"}, 1, "UNAUTHORIZED"},
+		{"", []string{"--api-key-stdin"}, 2, ""},
+		{"x", []string{"--api-key-stdin", "--data", "@/no/such/file"}, 2, ""},
+	} {
+		got := command(t, dir, tt.stdin, nil, append([]string{"send", "--url", url}, tt.args...)...)
+		if got.code != tt.code || !strings.Contains(got.out, tt.says) {
+			t.Errorf("send %v: %+v, want code %d and %q", tt.args, got, tt.code, tt.says)
+		}
+	}
+}
+
+// TestMisuse: what is wrong with the command line is one line and code 2, before
+// anything is started.
+func TestMisuse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"serve", "--no-such-flag"},
+		{"serve", "--addr", "nonsense"},
+		{"serve", "--max-body", "1TB"},
+		{"serve", "--trusted-proxies", "10.0.0.0/99"},
+		{"serve", "--log-format", "xml"},
+		{"serve", "--pg-bin", "/no/such/folder"},
+		{"nonsense"},
+		{"key", "create"},
+		{"key", "create", "--workspace", "w", "--name", "n", "--expires-in", "soon"},
+		{"key", "deactivate", "--workspace", "w", "not-an-id"},
+		{"key", "import", "--workspace", "w", "--name", "n"},
+		{"key", "import", "--workspace", "w", "--name", "n", "--sha256", "zz"},
+		{"member", "add", "--workspace", "w", "--email", "e", "--role", "king"},
+		{"send", "--url", "ftp://x", "--api-key-stdin"},
+		{"migrate", "down", "--steps", "0"},
+	} {
+		got := command(t, dir, "", nil, args...)
+		if got.code != 2 || strings.Count(got.err, "\n") != 1 || !strings.HasPrefix(got.err, "keyhook: ") || got.out != "" {
+			t.Errorf("keyhook %v: %+v, want code 2 and one line", args, got)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("the data folder holds %v, %v; want nothing", entries, err)
+	}
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"key", "create", "--help"}, {"send", "--help"}, {}} {
+		if got := command(t, dir, "", nil, args...); got.code != 0 || !strings.Contains(got.out, "Usage") {
+			t.Errorf("keyhook %v: %+v, want help", args, got)
+		}
+	}
+}
