@@ -8,14 +8,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
-	"golang.org/x/text/unicode/norm"
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/slug"
 )
 
 // A Workspace is where a team keeps its keys.
@@ -61,7 +60,7 @@ func createWorkspace(ctx context.Context, tx *sqlx.Tx, by audit.Actor, name stri
 		return Workspace{}, err
 	}
 	for n := 1; n <= 1000; n++ {
-		candidate := slug(name)
+		candidate := slugOf(name)
 		if n > 1 {
 			candidate += "-" + strconv.Itoa(n)
 		}
@@ -85,27 +84,8 @@ func createWorkspace(ctx context.Context, tx *sqlx.Tx, by audit.Actor, name stri
 // reserved can't be slugs: they stand where a slug does.
 var reserved = map[string]bool{"new": true}
 
-// slug makes a workspace's name in URLs: letters without their marks, digits, and
-// dashes between.
-func slug(name string) string {
-	var b strings.Builder
-	dash := false
-	for _, r := range norm.NFKD.String(strings.ReplaceAll(strings.ToLower(name), "ß", "ss")) {
-		switch {
-		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
-			if dash && b.Len() > 0 {
-				b.WriteByte('-')
-			}
-			b.WriteRune(r)
-			dash = false
-		case !unicode.Is(unicode.Mn, r):
-			dash = true
-		}
-		if b.Len() >= 40 {
-			break
-		}
-	}
-	if text := b.String(); text != "" && !reserved[text] {
+func slugOf(name string) string {
+	if text := slug.Of(name, 40); text != "" && !reserved[text] {
 		return text
 	}
 	return "workspace"

@@ -13,9 +13,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
-	"golang.org/x/text/unicode/norm"
 
 	"keyhook/internal/fault"
+	"keyhook/internal/slug"
 )
 
 // Limits of what people may write.
@@ -216,27 +216,9 @@ func shorten(text string) string {
 	return text
 }
 
-// slug makes a source out of a name: letters without their marks, digits, and
-// dashes between.
-func slug(name string) string {
-	var b strings.Builder
-	dash := false
-	for _, r := range norm.NFKD.String(strings.ReplaceAll(strings.ToLower(name), "ß", "ss")) {
-		switch {
-		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
-			if dash && b.Len() > 0 {
-				b.WriteByte('-')
-			}
-			b.WriteRune(r)
-			dash = false
-		case !unicode.Is(unicode.Mn, r):
-			dash = true
-		}
-		if b.Len() >= MaxSource-8 {
-			break
-		}
-	}
-	if text := b.String(); text != "" && text != OriginSource {
+// sourceOf makes a source out of a key's name.
+func sourceOf(name string) string {
+	if text := slug.Of(name, MaxSource-8); text != "" && text != OriginSource { // room for a number
 		return text
 	}
 	return "key"

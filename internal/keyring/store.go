@@ -98,7 +98,7 @@ func insertKey(ctx context.Context, tx *sqlx.Tx, by audit.Actor, draft Draft, so
 	for n := 1; n <= 100; n++ {
 		candidate := source
 		if source == "" {
-			candidate = slug(draft.Name)
+			candidate = sourceOf(draft.Name)
 			if n > 1 {
 				candidate += "-" + strconv.Itoa(n)
 			}
