@@ -200,7 +200,7 @@ type keyImportCmd struct {
 	inWorkspace
 	Name        string `required:"" help:"Name of the sender."`
 	APIKeyStdin bool   `name:"api-key-stdin" xor:"what" required:"" help:"Read the API key in plain text from standard input."`
-	SHA256      string `name:"sha256" xor:"what" required:"" placeholder:"HEX" help:"The API key's SHA-256."`
+	SHA256      string `name:"sha256" env:"KEYHOOK_SHA256" xor:"what" required:"" placeholder:"HEX" help:"The API key's SHA-256."`
 	Source      string `default:"webhook" help:"What its events are counted under; imported keys may share webhook."`
 	ExpiresIn   string `default:"never" help:"How long it works, such as 90d, or never."`
 }

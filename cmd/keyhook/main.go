@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, a app) int {
 	exit := -1
 	parser, err := kong.New(&c, kong.Name("keyhook"),
 		kong.Description("Issues the keys that let other systems send you webhooks, and shows what each is used for."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Writers(a.out, a.err),
+		kong.DefaultEnvars("KEYHOOK"), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Writers(a.out, a.err),
 		kong.Exit(func(code int) { exit = code }),
 		kong.Vars{"data_dir": config.DefaultDataDir(a.env, os.Geteuid() == 0)},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(a))
