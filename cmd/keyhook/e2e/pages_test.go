@@ -127,3 +127,31 @@ func TestPagesInUse(t *testing.T) {
 	p.wait("dialog[open]")
 	p.inspect("key-deactivate-dialog")
 }
+
+// TestInspectionFinds is the negative control of the inspection.
+func TestInspectionFinds(t *testing.T) {
+	t.Parallel()
+	server := serve(t, newDataDir(t))
+	p := openBrowser(t).inspectable()
+	p.open(server.url + "/sign-in")
+	eval[bool](p, axe+";true")
+	if problems := append(p.layout(), eval[[]string](p, runAxe)...); len(problems) > 0 {
+		t.Fatalf("the page has problems already: %v", problems)
+	}
+	for name, spoil := range map[string]string{
+		"text on other text": `{
+			const label = document.querySelector("label"), a = document.querySelector("h1").getBoundingClientRect(), b = label.getBoundingClientRect();
+			label.style.transform = "translate(" + (a.left - b.left) + "px," + (a.top - b.top) + "px)";
+		}`,
+		"text that leaves its box":  `Object.assign(document.querySelector("button").style, {width: "20px", padding: "0", whiteSpace: "nowrap"})`,
+		"a page that goes sideways": `document.querySelector("main").style.width = "3000px"`,
+		"pale text":                 `document.querySelector("h1").style.color = "#ddd"`,
+		"a field without a label":   `document.querySelector("label").remove()`,
+	} {
+		p.open(server.url + "/sign-in")
+		eval[bool](p, axe+";"+spoil+";true")
+		if problems := append(p.layout(), eval[[]string](p, runAxe)...); len(problems) == 0 {
+			t.Errorf("%s was not found", name)
+		}
+	}
+}
