@@ -35,6 +35,11 @@ func TestThrottle(t *testing.T) {
 			t.Fatalf("guess %d = %v, want it refused as wrong", n+1, err)
 		}
 	}
+	var waits bool
+	if err := i.raw.Get(&waits, `SELECT blocked_until > last_at FROM sign_in_failures WHERE subject LIKE 'pair %'`); err != nil || !waits {
+		t.Fatalf("after six failures the next try waits %v, %v", waits, err)
+	}
+	i.raw.MustExec(`UPDATE sign_in_failures SET blocked_until = now() + interval '1 hour' WHERE subject LIKE 'pair %'`) // however slow this machine is
 	began := time.Now()
 	for range 100 { // refused before any work is done
 		if err := guess("203.0.113.9"); kindOf(err) != fault.TooMany {
@@ -78,6 +83,55 @@ func TestThrottle(t *testing.T) {
 	}
 	if n := i.count(t, `SELECT count(*) FROM sign_in_failures WHERE subject LIKE 'pair %'`); n != 1 {
 		t.Errorf("after a success %d pairs are remembered, want that of the other address alone", n)
+	}
+}
+
+// TestBurstOfGuesses: guesses at once are worth no more than one after the other.
+func TestBurstOfGuesses(t *testing.T) {
+	t.Parallel()
+	i := open(t)
+	ada := i.user(t, "ada@example.com", password)
+	var hashed atomic.Int32
+	var guessers sync.WaitGroup
+	for range 30 {
+		guessers.Go(func() {
+			_, _, err := i.SignIn(t.Context(), from("203.0.113.9"), ada.Email, "not the password", "test")
+			if kindOf(err) == fault.Unauthenticated {
+				hashed.Add(1)
+			}
+		})
+	}
+	guessers.Wait()
+	if n := hashed.Load(); n > 8 { // six, and one more for each second that the burst may take
+		t.Errorf("%d of 30 guesses at once were tried, want about 6", n)
+	}
+}
+
+// TestResetDuringSignIn: a session does not outlive the password that it was
+// opened with, however the two cross.
+func TestResetDuringSignIn(t *testing.T) {
+	t.Parallel()
+	i := open(t)
+	ada := i.user(t, "ada@example.com", password)
+	tx := i.raw.MustBegin()
+	defer tx.Rollback()
+	tx.MustExec(`UPDATE users SET password_hash = NULL WHERE id = $1`, ada.ID) // a reset that has not committed yet
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := i.SignIn(t.Context(), from("192.0.2.1"), ada.Email, password, "test")
+		done <- err
+	}()
+	for i.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
+		time.Sleep(10 * time.Millisecond) // until the sign-in waits for the reset
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; kindOf(err) != fault.Unauthenticated {
+		t.Errorf("SignIn = %v, want it refused", err)
+	}
+	if n := i.count(t, `SELECT count(*) FROM sessions`); n != 0 {
+		t.Errorf("%d sessions outlive the reset", n)
 	}
 }
 

@@ -148,7 +148,7 @@ func (s *Store) ChangePassword(ctx context.Context, by audit.Actor, user User, c
 		return "", conflict(noUser(err), "change password")
 	}
 	subjects := s.subjects(user.Email, by.Address)
-	if err := s.throttled(ctx, subjects); err != nil {
+	if err := s.attempt(ctx, subjects); err != nil {
 		return "", err
 	}
 	right, err := s.verify(ctx, stored, current)
@@ -156,9 +156,6 @@ func (s *Store) ChangePassword(ctx context.Context, by audit.Actor, user User, c
 		return "", err
 	}
 	if !right {
-		if err := s.failed(ctx, subjects); err != nil {
-			return "", err
-		}
 		return "", fault.On("current", fault.Invalid, "That is not the current password.")
 	}
 	phc, err := s.newPassword(ctx, password, user.Email, user.Name)
@@ -166,6 +163,12 @@ func (s *Store) ChangePassword(ctx context.Context, by audit.Actor, user User, c
 		return "", err
 	}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		if err := stillHolds(ctx, tx, user.ID, stored); err != nil {
+			return err
+		}
+		if err := forgive(ctx, tx, subjects); err != nil {
+			return err
+		}
 		if err := setPassword(ctx, tx, by, user, phc); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
@@ -28,7 +30,7 @@ var errWrong = fault.New(fault.Unauthenticated, "That e-mail address and passwor
 func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, userAgent string) (token string, user User, err error) {
 	const query = `SELECT coalesce(password_hash, '') FROM users WHERE id = $1`
 	subjects := s.subjects(email, by.Address)
-	if err := s.throttled(ctx, subjects); err != nil {
+	if err := s.attempt(ctx, subjects); err != nil {
 		return "", User{}, err
 	}
 	var stored string
@@ -49,6 +51,9 @@ func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, use
 		return "", User{}, s.refuse(ctx, by, subjects, user)
 	}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		if err := stillHolds(ctx, tx, user.ID, stored); err != nil {
+			return err
+		}
 		if err := forgive(ctx, tx, subjects); err != nil {
 			return err
 		}
@@ -63,7 +68,19 @@ func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, use
 	return token, user, nil
 }
 
-// refuse counts a failure and records it, at most once a minute for an address:
+// stillHolds says whether a password hash is still the user's. Hashing takes long
+// enough for a reset to come in between, and a session must not outlive that.
+func stillHolds(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, stored string) error {
+	const query = `SELECT true FROM users WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL FOR NO KEY UPDATE`
+	var holds bool
+	err := tx.GetContext(ctx, &holds, query, user, stored)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errWrong
+	}
+	return err
+}
+
+// refuse records a refused sign-in, at most once a minute for an address:
 // a flood of guesses must not flood the trail. A user who is not known is told of
 // by a keyed hash.
 func (s *Store) refuse(ctx context.Context, by audit.Actor, subjects subjects, user User) error {
@@ -73,9 +90,6 @@ func (s *Store) refuse(ctx context.Context, by audit.Actor, subjects subjects, u
 		ON CONFLICT (subject) DO UPDATE SET failures = f.failures + 1, last_at = statement_timestamp()
 			WHERE f.last_at < statement_timestamp() - interval '1 minute'
 		RETURNING failures`
-	if err := s.failed(ctx, subjects); err != nil {
-		return err
-	}
 	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		var n int
 		err := tx.GetContext(ctx, &n, first, "trail "+subjects.address)
@@ -134,23 +148,33 @@ const (
 	addressWindow   = 10 * time.Minute
 )
 
-// throttled refuses those who failed too often, before any work is done. The
-// times are the database's, shared by all instances.
-func (s *Store) throttled(ctx context.Context, of subjects) error {
-	const query = `
-		SELECT coalesce(max(extract(epoch FROM blocked_until - statement_timestamp())), 0)
-		FROM sign_in_failures WHERE subject IN ($1, $2) AND blocked_until > statement_timestamp()`
-	var seconds float64
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &seconds, query, of.pair, "address "+of.address)
+// attempt counts a try as a failure before any work is done for it, and refuses
+// those who failed too often. A success is taken back by forgive. The rows' locks
+// make tries at once take turns, so that a burst of guesses is worth no more than
+// one after the other. The times are the database's, shared by all instances.
+func (s *Store) attempt(ctx context.Context, of subjects) error {
+	const begin = `
+		INSERT INTO sign_in_failures (subject, failures, first_at, last_at, blocked_until)
+		SELECT subject, 0, statement_timestamp(), statement_timestamp(), statement_timestamp() FROM unnest($1::text[]) AS subject ORDER BY subject
+		ON CONFLICT (subject) DO NOTHING`
+	const lock = `
+		SELECT greatest(0, extract(epoch FROM blocked_until - statement_timestamp()))
+		FROM sign_in_failures WHERE subject = ANY ($1) ORDER BY subject FOR UPDATE`
+	both := pq.Array([]string{of.pair, "address " + of.address})
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, begin, both); err != nil {
+			return err
+		}
+		var waits []float64
+		if err := tx.SelectContext(ctx, &waits, lock, both); err != nil {
+			return err
+		}
+		if seconds := slices.Max(waits); seconds > 0 {
+			return fault.New(fault.TooMany, fmt.Sprintf("Too many wrong passwords from here. Try again in %s.", wait(seconds)))
+		}
+		return countFailure(ctx, tx, of)
 	})
-	if err != nil {
-		return fmt.Errorf("look for refused sign-ins: %w", err)
-	}
-	if seconds > 0 {
-		return fault.New(fault.TooMany, fmt.Sprintf("Too many wrong passwords from here. Try again in %s.", wait(seconds)))
-	}
-	return nil
+	return conflict(err, "count a sign-in")
 }
 
 func wait(seconds float64) string {
@@ -162,35 +186,39 @@ func wait(seconds float64) string {
 	return "a second"
 }
 
-// failed counts a wrong password and sets how long the next try must wait.
-func (s *Store) failed(ctx context.Context, of subjects) error {
+// countFailure counts a failure of both subjects, whose rows are locked, and sets
+// how long the next try must wait.
+func countFailure(ctx context.Context, tx *sqlx.Tx, of subjects) error {
 	const pair = `
-		INSERT INTO sign_in_failures AS f (subject, failures, first_at, last_at, blocked_until)
-		VALUES ($1, 1, statement_timestamp(), statement_timestamp(), statement_timestamp())
-		ON CONFLICT (subject) DO UPDATE SET failures = f.failures + 1, last_at = statement_timestamp(),
-			blocked_until = statement_timestamp() + CASE WHEN f.failures + 1 <= $2 THEN interval '0'
-				ELSE make_interval(secs => least($3, power(2, least(f.failures - $2, 20)))) END`
+		UPDATE sign_in_failures SET failures = failures + 1, last_at = statement_timestamp(),
+			blocked_until = statement_timestamp() + CASE WHEN failures + 1 <= $2 THEN interval '0'
+				ELSE make_interval(secs => least($3, power(2, least(failures - $2, 20)))) END
+		WHERE subject = $1`
 	const address = `
-		INSERT INTO sign_in_failures AS f (subject, failures, first_at, last_at, blocked_until)
-		VALUES ($1, 1, statement_timestamp(), statement_timestamp(), statement_timestamp())
-		ON CONFLICT (subject) DO UPDATE SET last_at = statement_timestamp(),
-			failures = CASE WHEN f.first_at < statement_timestamp() - make_interval(secs => $3) THEN 1 ELSE f.failures + 1 END,
-			first_at = CASE WHEN f.first_at < statement_timestamp() - make_interval(secs => $3) THEN statement_timestamp() ELSE f.first_at END,
-			blocked_until = CASE WHEN f.failures + 1 >= $2 AND f.first_at >= statement_timestamp() - make_interval(secs => $3)
-				THEN f.first_at + make_interval(secs => $3) ELSE statement_timestamp() END`
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, pair, of.pair, freeFailures, longestDelay.Seconds()); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, address, "address "+of.address, addressFailures, addressWindow.Seconds())
+		UPDATE sign_in_failures SET last_at = statement_timestamp(),
+			failures = CASE WHEN first_at < statement_timestamp() - make_interval(secs => $3) THEN 1 ELSE failures + 1 END,
+			first_at = CASE WHEN first_at < statement_timestamp() - make_interval(secs => $3) THEN statement_timestamp() ELSE first_at END,
+			blocked_until = CASE WHEN failures + 1 >= $2 AND first_at >= statement_timestamp() - make_interval(secs => $3)
+				THEN first_at + make_interval(secs => $3) ELSE statement_timestamp() END
+		WHERE subject = $1`
+	if _, err := tx.ExecContext(ctx, pair, of.pair, freeFailures, longestDelay.Seconds()); err != nil {
 		return err
-	})
-	return conflict(err, "count refused sign-in")
+	}
+	_, err := tx.ExecContext(ctx, address, "address "+of.address, addressFailures, addressWindow.Seconds())
+	return err
 }
 
-// forgive forgets the failures of an account from one address.
+// forgive takes back what attempt counted: the account's failures from the
+// address are forgotten, and the address has one fewer.
 func forgive(ctx context.Context, tx *sqlx.Tx, of subjects) error {
 	const remove = `DELETE FROM sign_in_failures WHERE subject = $1`
+	const fewer = `
+		UPDATE sign_in_failures SET failures = greatest(0, failures - 1),
+			blocked_until = CASE WHEN failures - 1 < $2 THEN statement_timestamp() ELSE blocked_until END
+		WHERE subject = $1`
+	if _, err := tx.ExecContext(ctx, fewer, "address "+of.address, addressFailures); err != nil {
+		return err
+	}
 	_, err := tx.ExecContext(ctx, remove, of.pair)
 	return err
 }

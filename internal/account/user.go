@@ -147,11 +147,17 @@ func (s *Store) DisableUser(ctx context.Context, by audit.Actor, email string) e
 func (s *Store) DeleteUser(ctx context.Context, by audit.Actor, id uuid.UUID) error {
 	const query = `SELECT ` + userColumns + ` FROM users AS u WHERE u.id = $1 FOR UPDATE`
 	const owned = `SELECT workspace_id FROM memberships WHERE user_id = $1 AND role = 'owner' ORDER BY workspace_id`
+	const lock = `SELECT id FROM workspaces WHERE created_by = $1 ORDER BY id FOR NO KEY UPDATE`
 	const remove = `DELETE FROM users WHERE id = $1`
 	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		var user User
 		if err := tx.GetContext(ctx, &user, query, id); err != nil {
 			return noUser(err)
+		}
+		// Deleting sets created_by to null there; two deletions must come in one order.
+		var made []uuid.UUID
+		if err := tx.SelectContext(ctx, &made, lock, id); err != nil {
+			return err
 		}
 		var workspaces []uuid.UUID
 		if err := tx.SelectContext(ctx, &workspaces, owned, id); err != nil {
