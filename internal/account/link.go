@@ -17,8 +17,6 @@ import (
 const (
 	PurposeSetUp    = "setup"
 	PurposePassword = "password"
-
-	purposePassword = PurposePassword
 )
 
 const (
@@ -92,7 +90,7 @@ func (s *Store) ResetUser(ctx context.Context, by audit.Actor, email string) (li
 		if err := endSessions(ctx, tx, user.ID); err != nil {
 			return err
 		}
-		if link, err = newLink(ctx, tx, purposePassword, &user.ID, resetLife); err != nil {
+		if link, err = newLink(ctx, tx, PurposePassword, &user.ID, resetLife); err != nil {
 			return err
 		}
 		return recordUser(ctx, tx, by, audit.UserReset, user, nil, nil)
@@ -105,7 +103,7 @@ func (s *Store) ResetUser(ctx context.Context, by audit.Actor, email string) (li
 
 // ChoosePassword uses a one-time link to set its user's password.
 func (s *Store) ChoosePassword(ctx context.Context, by audit.Actor, token, password string) (User, error) {
-	user, err := s.CheckLink(ctx, purposePassword, token)
+	user, err := s.CheckLink(ctx, PurposePassword, token)
 	if err != nil {
 		return User{}, err
 	}
@@ -114,7 +112,7 @@ func (s *Store) ChoosePassword(ctx context.Context, by audit.Actor, token, passw
 		return User{}, err
 	}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := useLink(ctx, tx, purposePassword, token); err != nil {
+		if _, err := useLink(ctx, tx, PurposePassword, token); err != nil {
 			return err
 		}
 		by.Kind, by.UserID, by.Label = audit.User, user.ID, user.Name

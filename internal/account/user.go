@@ -94,7 +94,7 @@ func (s *Store) CreateUser(ctx context.Context, by audit.Actor, email, name, pas
 		if user, err = insertUser(ctx, tx, by, email, name, phc); err != nil || phc != "" {
 			return err
 		}
-		link, err = newLink(ctx, tx, purposePassword, &user.ID, linkLife)
+		link, err = newLink(ctx, tx, PurposePassword, &user.ID, linkLife)
 		return err
 	})
 	if err != nil {
