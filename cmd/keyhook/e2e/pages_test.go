@@ -2,8 +2,10 @@ package e2e_test
 
 import (
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/page"
@@ -80,6 +82,34 @@ func TestPagesBeforeSignIn(t *testing.T) {
 	p.inspect("keys-empty")
 	p.createKey("Shown")
 	p.inspect("key-created")
+	p.click(`[data-gate]`)
+	p.resend()
+	p.inspect("key-already-shown")
+
+	// Somebody new chooses a password and belongs nowhere yet.
+	var created struct {
+		Link string `json:"link"`
+	}
+	if err := json.Unmarshal([]byte(server.run("", "user", "create", "--email", "new@example.com", "--name", "New", "--json")), &created); err != nil {
+		t.Fatal(err)
+	}
+	_, token, _ := strings.Cut(created.Link, "/password")
+	p = openBrowser(t).inspectable() // where nobody is signed in
+	p.open(server.url + "/password" + token)
+	p.inspect("password-link")
+	p.fill("input[name=password]", "short")
+	p.follow("form[action='/password'] [type=submit]")
+	p.inspect("password-link-error")
+	p.fill("input[name=password]", ownerPassword)
+	p.follow("form[action='/password'] [type=submit]")
+	p.fill("input[name=email]", "new@example.com")
+	p.fill("input[name=password]", "not the right one")
+	p.follow("form[action='/sign-in'] [type=submit]")
+	p.inspect("sign-in-error")
+	p.fill("input[name=password]", ownerPassword)
+	p.follow("form[action='/sign-in'] [type=submit]")
+	p.open(server.url + "/workspaces")
+	p.inspect("workspaces-empty")
 }
 
 // TestPagesInUse inspects the console full of keys and traffic.

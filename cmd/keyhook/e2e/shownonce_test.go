@@ -15,9 +15,14 @@ import (
 // goBack goes one page back and waits until the browser has settled, whatever it
 // shows then: the page, what the page's script makes of it, or its own question
 // whether to send a form again.
-func (p *tab) goBack() {
+func (p *tab) goBack() { p.t.Helper(); p.travel(-1) }
+
+// goForward goes one page forward, likewise.
+func (p *tab) goForward() { p.t.Helper(); p.travel(1) }
+
+func (p *tab) travel(pages int) {
 	p.t.Helper()
-	eval[bool](p, `setTimeout(() => history.back(), 0) > 0`)
+	eval[bool](p, fmt.Sprintf(`setTimeout(() => history.go(%d), 0) > 0`, pages))
 	const state = `document.readyState + " " + location.href + " " + document.documentElement.outerHTML.length`
 	last, same := "", 0
 	for range 100 {
@@ -31,7 +36,7 @@ func (p *tab) goBack() {
 			return
 		}
 	}
-	p.t.Fatalf("after going back the browser does not settle: %s", last)
+	p.t.Fatalf("after going through the history the browser does not settle: %s", last)
 }
 
 // resend reloads a page that answered a form, which sends the form again.
@@ -79,6 +84,8 @@ func TestShownOnce(t *testing.T) {
 	gone("after leaving")
 	p.goBack()
 	gone("after going back")
+	p.goForward()
+	gone("after going forward")
 	p.open(server.url + "/w/harbour-pine/keys")
 	gone("on the list")
 	p.goBack()
