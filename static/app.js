@@ -36,8 +36,21 @@
     say(what + " copied");
   }
 
+  // A key that is pasted into the search becomes its hint before it is sent: the
+  // search stands in the address. internal/keyring/hint.go has the same rule.
+  const credential = /kh[kt]_[0-9A-Za-z]{38}|kh[kt]_[0-9A-Za-z]{24,}|\bwk_[0-9A-Za-z_-]{24,}|whsec_[0-9A-Za-z+/=_%-]{24,}/;
+  function hideCredential(input) {
+    const found = credential.exec(input.value)?.[0];
+    if (!found) return;
+    const body = found.indexOf("_") + 1;
+    input.value = found.startsWith("whsec_") ? "whsec_…" : found.slice(0, body + 4) + "…" + found.slice(-4);
+    say("The credential is shortened to its hint");
+  }
+
   // A typed confirmation. Without script the button is live; the server checks the text either way.
-  const typed = (input) => input.value.trim() === input.dataset.confirm;
+  // White space is folded and what can't be seen is dropped, as there: old names may hold both.
+  const plain = (text) => text.replace(/(?![\t-\r])[\p{Cc}\p{Cf}\p{DI}]/gu, "").replace(/\s+/g, " ").trim().normalize("NFC");
+  const typed = (input) => plain(input.value) === plain(input.dataset.confirm);
   const checkTyped = (input) => document.getElementById(input.dataset.for)?.setAttribute("aria-disabled", String(!typed(input)));
 
   // htmx fires htmx:after:swap on the element that sent the request: it opened the dialog.
@@ -108,6 +121,7 @@
   document.addEventListener("input", (event) => {
     const input = event.target.closest("[data-confirm]");
     if (input) checkTyped(input);
+    if (event.target.matches("[data-search]")) hideCredential(event.target);
   });
   document.addEventListener("change", (event) => {
     const select = event.target.closest("select[data-submits]");

@@ -25,7 +25,7 @@ func sample(title, path, theme string) views.Page {
 		Workspaces: []views.WorkspaceLink{
 			{Name: "Harbour & Pine", Slug: slug, Current: true}, {Name: "Sandbox", Slug: "sandbox"},
 		},
-		KeyCount: 7, CanCreateKeys: true,
+		KeyCount: 7, CanCreateKeys: true, CanCreateWorkspaces: true,
 	}
 }
 
@@ -164,8 +164,8 @@ func accountPages(theme string) map[string]templ.Component {
 		"password-link-gone": views.PasswordLinkGone(views.GonePage{Page: bare("Password link", "/password", theme)}),
 		"change-password":    views.ChangePassword(views.ChangePasswordPage{Page: sample("Change password", "/account/password", theme), Errors: map[string]string{"current": wrong["current"]}}),
 		"workspace-new":      views.WorkspaceNew(views.WorkspaceNewPage{Page: sample("New workspace", "/workspaces/new", theme)}),
-		"workspaces":         views.WorkspaceList(views.WorkspacesPage{Page: sample("Workspaces", "/workspaces", theme), CanCreate: true, Items: []views.WorkspaceItem{{Name: "Harbour & Pine", Slug: slug, Role: "owner"}, {Name: "Sandbox", Slug: "sandbox", Role: "auditor"}}}),
-		"workspaces-empty":   views.WorkspacesEmpty(views.WorkspacesPage{Page: noWorkspace, CanCreate: true}),
+		"workspaces":         views.WorkspaceList(views.WorkspacesPage{Page: sample("Workspaces", "/workspaces", theme), Items: []views.WorkspaceItem{{Name: "Harbour & Pine", Slug: slug, Role: "owner"}, {Name: "Sandbox", Slug: "sandbox", Role: "auditor"}}}),
+		"workspaces-empty":   views.WorkspacesEmpty(views.WorkspacesPage{Page: noWorkspace}),
 		"problem":            views.Problem(problem),
 		"problem-bare":       views.Problem(views.ProblemPage{Page: bare("Not found", "/x", theme), Status: 404, Heading: "There is no such page", Message: "Check the address."}),
 	}

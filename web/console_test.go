@@ -196,6 +196,8 @@ func TestHostileForms(t *testing.T) {
 		"bad numbers":   {"name", "x", "form_nonce", "n4", "rate_limit", "99999999999999999999", "daily_quota", "-1", "expires", "date", "expires_on", "31.12.2027"},
 		"bad owner":     {"name", "x", "form_nonce", "n5", "owner", "' OR 1=1"},
 		"huge nonce":    {"name", "x", "form_nonce", strings.Repeat("n", 100_000)},
+		"NUL nonce":     {"name", "x", "form_nonce", "n\x00"},
+		"bad nonce":     {"name", "x", "form_nonce", "n\xff"},
 		"many networks": {"name", "x", "form_nonce", "n6", "allowed_cidrs", strings.Repeat("10.0.0.0/8\n192.0.2.1\n", 20_000) + "999"},
 	} {
 		got := c.post(keys, form...)
@@ -253,6 +255,11 @@ func TestDeactivateAsksFirst(t *testing.T) {
 	if got := c.post(path+"/deactivate", "confirm", " Home key "); got.StatusCode != 303 || active() {
 		t.Errorf("a key in use with its name typed: %d, active %v", got.StatusCode, active())
 	}
+	// Names from before they were folded hold what nobody can type.
+	s.Raw().MustExec(`UPDATE webhook_keys SET is_active = true, name = E'Home \u00a0 key\u200b' WHERE id = $1`, s.home.key.ID)
+	if got := c.post(path+"/deactivate", "confirm", "Home key"); got.StatusCode != 303 || active() {
+		t.Errorf("a key in use with an odd name typed as it looks: %d, active %v", got.StatusCode, active())
+	}
 }
 
 // TestFixedHost: with a public URL set by hand, other names don't show the console.
@@ -270,6 +277,33 @@ func TestFixedHost(t *testing.T) {
 		if response.StatusCode != want {
 			t.Errorf("Host %s = %d, want %d", host, response.StatusCode, want)
 		}
+	}
+}
+
+// TestNewWorkspace: whoever is signed in makes a workspace and owns it, unless who
+// operates the instance keeps that to themselves.
+func TestNewWorkspace(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	c := s.signIn(s.newUser("Bo"))
+	if a := c.post("/workspaces", "name", " "); a.StatusCode != 422 || parse(t, a.body).Find(`#name[aria-invalid="true"]`).Length() != 1 {
+		t.Errorf("without a name = %d, want 422 and the error at its field", a.StatusCode)
+	}
+	if a := c.post("/workspaces", "name", "Night shift"); a.StatusCode != 303 || a.Header.Get("Location") != "/w/night-shift/keys" {
+		t.Errorf("= %d to %q, want 303 to its keys", a.StatusCode, a.Header.Get("Location"))
+	}
+	if a := c.get("/w/night-shift/keys/new"); a.StatusCode != 200 {
+		t.Errorf("its owner's form for a key = %d, want 200", a.StatusCode)
+	}
+	operated := newStage(t, func(c *web.Config) { c.Operator = true })
+	c = operated.signIn(operated.home.owner)
+	for _, a := range []answer{c.get("/workspaces/new"), c.post("/workspaces", "name", "Night shift")} {
+		if a.StatusCode != 403 || !strings.Contains(a.body, "Ask them for one") {
+			t.Errorf("where the operator makes workspaces = %d, want 403 with what to do", a.StatusCode)
+		}
+	}
+	if parse(t, c.get("/workspaces").body).Find(`a[href="/workspaces/new"]`).Length() != 0 {
+		t.Error("the list offers what is refused")
 	}
 }
 

@@ -25,7 +25,7 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/keys/{key}":                   {200, 200, ""},
 	"GET /w/{workspace}/keys/{key}/deliveries":        {200, 200, ""},
 	"GET /w/{workspace}/keys/{key}/first":             {200, 200, ""},
-	"POST /w/{workspace}/keys/{key}/saved":            {303, 403, ""},
+	"POST /w/{workspace}/keys/{key}/saved":            {403, 403, "saved=true"}, // shown to none of them
 	"GET /w/{workspace}/keys/{key}/edit":              {200, 403, ""},
 	"POST /w/{workspace}/keys/{key}/edit":             {422, 403, "name="},
 	"GET /w/{workspace}/keys/{key}/deactivate":        {200, 403, ""},

@@ -75,8 +75,36 @@ func keyFacts(key keyring.Key, now time.Time) views.KeyFacts {
 	return facts
 }
 
-// spans are the chart's ranges: how many hours, and how many of them to a bar.
-var spans = map[string]struct{ hours, bar int }{"24h": {24, 1}, "7d": {7 * 24, 4}, "30d": {30 * 24, 24}}
+// A span is a range of the chart: how many hours, and how many of them to a bar.
+type span struct{ hours, bar int }
+
+var spans = map[string]span{"24h": {24, 1}, "7d": {7 * 24, 4}, "30d": {30 * 24, 24}}
+
+// last is the hour that the range ends with: this one, or today's last where the
+// chart has days, so that a day begins at midnight UTC and not at any hour.
+func (s span) last(now time.Time) time.Time {
+	if s.bar == 1 {
+		return now.Truncate(time.Hour)
+	}
+	return now.Truncate(24 * time.Hour).Add(23 * time.Hour)
+}
+
+func (s span) first(now time.Time) time.Time {
+	return s.last(now).Add(-time.Duration(s.hours-1) * time.Hour)
+}
+
+func (s span) bars(counts []inbox.HourCount, now time.Time) (bars []views.Count) {
+	for group := range slices.Chunk(hourly(counts, s.last(now), s.hours), s.bar) {
+		bar := views.Count{From: group[0].From}
+		for _, hour := range group {
+			bar.Accepted += hour.Accepted
+			bar.Duplicate += hour.Duplicate
+			bar.Refused += hour.Refused
+		}
+		bars = append(bars, bar)
+	}
+	return bars
+}
 
 func (s *Server) usage(r *http.Request, m account.Member, key keyring.Key, now time.Time) (views.Usage, error) {
 	name := r.URL.Query().Get("range")
@@ -84,22 +112,11 @@ func (s *Server) usage(r *http.Request, m account.Member, key keyring.Key, now t
 	if !ok {
 		name, span = "7d", spans["7d"]
 	}
-	since := now.Truncate(time.Hour).Add(-time.Duration(span.hours-1) * time.Hour)
-	counts, err := s.events.UsageOf(r.Context(), m.Workspace.ID, key.ID, since)
+	counts, err := s.events.UsageOf(r.Context(), m.Workspace.ID, key.ID, span.first(now))
 	if err != nil {
 		return views.Usage{}, err
 	}
-	usage := views.Usage{Range: name}
-	for group := range slices.Chunk(hourly(counts, now, span.hours), span.bar) {
-		bar := views.Count{From: group[0].From}
-		for _, hour := range group {
-			bar.Accepted += hour.Accepted
-			bar.Duplicate += hour.Duplicate
-			bar.Refused += hour.Refused
-		}
-		usage.Bars = append(usage.Bars, bar)
-	}
-	return usage, nil
+	return views.Usage{Range: name, Bars: span.bars(counts, now)}, nil
 }
 
 func (s *Server) showDeliveries(w http.ResponseWriter, r *http.Request, m account.Member) error {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -158,6 +159,20 @@ func (s *Server) owners(r *http.Request, m account.Member) ([]views.Option, erro
 		options = append(options, views.Option{Value: member.User.ID.String(), Label: member.User.Name})
 	}
 	return options, nil
+}
+
+// withOwnerOf puts the owner that a key has first among the choices where the list
+// lacks them: nobody, or somebody who left. A list without what is chosen now would
+// have the browser choose its first person, and a mere rename give them the key.
+func withOwnerOf(key keyring.Key, owners []views.Option) []views.Option {
+	now := views.Option{Label: "No owner"}
+	if key.OwnerID != nil {
+		now = views.Option{Value: key.OwnerID.String(), Label: "Former member (" + key.OwnerName + "), unchanged"}
+	}
+	if slices.ContainsFunc(owners, func(o views.Option) bool { return o.Value == now.Value }) {
+		return owners
+	}
+	return append([]views.Option{now}, owners...)
 }
 
 // blame adds what a fault says to a form. It reports whether the fault is about

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyhook/internal/account"
+	"keyhook/internal/fault"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 	"keyhook/views"
@@ -44,6 +45,10 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request, m account.Memb
 		form.Nonce, form.Message = rand.Text(), "The form was opened long ago. Look through it and send it again."
 		return s.renderNewKey(w, r, m, http.StatusUnprocessableEntity, "Error: Create key", form)
 	}
+	frame, err := s.page(w, r, m, "Save your credentials")
+	if err != nil {
+		return err
+	}
 	issued, err := s.keys.Issue(r.Context(), s.actor(r, m), draft, form.Nonce)
 	if already, ok := errors.AsType[*keyring.AlreadyIssued](err); ok {
 		return s.showAlready(w, r, m, already)
@@ -54,7 +59,7 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request, m account.Memb
 	if err != nil {
 		return err
 	}
-	return s.showIssued(w, r, m, issued)
+	return s.showIssued(w, r, m, frame, issued)
 }
 
 // refuseForm tells of the fields that can't be read together with those that can
@@ -65,11 +70,10 @@ func (s *Server) refuseForm(w http.ResponseWriter, r *http.Request, m account.Me
 	return s.renderNewKey(w, r, m, http.StatusUnprocessableEntity, "Error: Create key", form)
 }
 
-func (s *Server) showIssued(w http.ResponseWriter, r *http.Request, m account.Member, issued keyring.Issued) error {
-	frame, err := s.page(w, r, m, "Save your credentials")
-	if err != nil {
-		return err
-	}
+// showIssued asks the database for nothing: the key is made by then, and nobody
+// could be shown its credentials again.
+func (s *Server) showIssued(w http.ResponseWriter, r *http.Request, m account.Member, frame views.Page, issued keyring.Issued) error {
+	frame.KeyCount++ // the frame is older than the key
 	w.Header().Set("Pragma", "no-cache")
 	id := issued.Key.ID.String()
 	return render(w, r, http.StatusOK, views.KeyCreated(views.KeyCreatedPage{
@@ -116,14 +120,21 @@ func (s *Server) showFirst(w http.ResponseWriter, r *http.Request, m account.Mem
 	return render(w, r, http.StatusOK, views.FirstRequest(part))
 }
 
-// confirmSaved records that the credentials are in a safe place.
+// confirmSaved records that the credentials are in a safe place. Browsers don't
+// send the form before its box is ticked.
 func (s *Server) confirmSaved(w http.ResponseWriter, r *http.Request, m account.Member) error {
-	id, err := keyID(r)
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	key, err := s.keyOf(r, m)
 	if err != nil {
 		return err
 	}
-	if err := s.keys.ConfirmSaved(r.Context(), s.actor(r, m), id); err != nil {
+	if r.PostFormValue("saved") != "true" {
+		return fault.New(fault.Invalid, "Nothing is confirmed: the box that says so was not ticked.")
+	}
+	if err := s.keys.ConfirmSaved(r.Context(), s.actor(r, m), key.ID); err != nil {
 		return err
 	}
-	return redirect(w, r, keysPath(m, id.String()))
+	return redirect(w, r, keysPath(m, key.ID.String()))
 }

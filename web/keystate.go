@@ -2,11 +2,11 @@ package web
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"keyhook/internal/account"
 	"keyhook/internal/keyring"
+	"keyhook/internal/oneline"
 	"keyhook/views"
 )
 
@@ -27,6 +27,7 @@ func (s *Server) renderEditKey(w http.ResponseWriter, r *http.Request, m account
 	if err != nil {
 		return err
 	}
+	owners = withOwnerOf(key, owners)
 	return render(w, r, status, views.KeyEdit(views.KeyEditPage{
 		Page: page, KeyID: key.ID.String(), KeyName: key.Name, ExpiresAt: key.ExpiresAt, Form: form, Owners: owners, HookURL: s.config.HooksURL,
 	}))
@@ -104,7 +105,7 @@ func (s *Server) deactivateKey(w http.ResponseWriter, r *http.Request, m account
 	if err != nil {
 		return err
 	}
-	if key.Active && page.InUse && strings.TrimSpace(r.PostFormValue("confirm")) != key.Name {
+	if key.Active && page.InUse && !oneline.Same(r.PostFormValue("confirm"), key.Name) {
 		page.Error = "That is not the key's name. Type it as it stands above."
 		if r.PostFormValue("confirm") == "" {
 			page.Error = "Type the key's name to confirm."
@@ -131,9 +132,23 @@ func (s *Server) reactivateKey(w http.ResponseWriter, r *http.Request, m account
 	if err != nil {
 		return err
 	}
-	if _, err := s.keys.Reactivate(r.Context(), s.actor(r, m), key.ID); err != nil {
+	changed, err := s.keys.Reactivate(r.Context(), s.actor(r, m), key.ID)
+	if err != nil {
 		return err
 	}
-	s.flash(w, views.Flash{Text: key.Name + " is active again."})
+	s.flash(w, views.Flash{Text: reactivated(key, changed, time.Now())})
 	return redirect(w, r, keysPath(m, key.ID.String()))
+}
+
+// reactivated tells what a key is now. One that expired meanwhile works no more
+// than before.
+func reactivated(key keyring.Key, changed bool, now time.Time) string {
+	key.Active = true
+	switch {
+	case key.StatusAt(now) == keyring.Expired:
+		return key.Name + " is no longer deactivated, but expired on " + key.ExpiresAt.UTC().Format("2 Jan 2006") + ": requests with it still get 401."
+	case !changed:
+		return key.Name + " was active already."
+	}
+	return key.Name + " is active again."
 }

@@ -3,7 +3,6 @@ package web
 import (
 	"io"
 	"net/http"
-	"strings"
 
 	"keyhook/internal/account"
 	"keyhook/internal/fault"
@@ -23,7 +22,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 		return badForm(err)
 	}
 	email, next := r.PostFormValue("email"), safeNext(r.PostFormValue("next"))
-	token, _, err := s.accounts.SignIn(r.Context(), s.visitor(r), email, r.PostFormValue("password"), r.UserAgent())
+	token, _, err := s.accounts.SignIn(r.Context(), s.visitor(r), email, r.PostFormValue("password"), r.UserAgent(), s.cookies.token(r))
 	if f, ok := fault.Of(err); err != nil && ok {
 		p := views.SignInPage{Page: s.bare(w, r, "Error: Sign in"), Email: email, Next: next, Message: f.Message}
 		return render(w, r, f.Status(), views.SignIn(p))
@@ -95,7 +94,7 @@ func (s *Server) noteViolation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return badForm(err)
 	}
-	s.log.WarnContext(r.Context(), "a browser refused part of a page", "report", strings.ToValidUTF8(string(text[:min(len(text), 600)]), "?"))
+	s.log.WarnContext(r.Context(), "a browser refused part of a page", "report", readViolation(text))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -26,6 +26,7 @@ func (s *Server) bare(w http.ResponseWriter, r *http.Request, title string) view
 func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, user account.User, title string) (views.Page, error) {
 	p := s.bare(w, r, title)
 	p.User = views.Person{Name: user.Name, Email: user.Email}
+	p.CanCreateWorkspaces = !s.config.Operator
 	members, err := s.accounts.WorkspacesOf(r.Context(), user.ID)
 	if err != nil {
 		return p, err
@@ -82,12 +83,15 @@ func (s *Server) problem(r *http.Request, f *fault.Error) templ.Component {
 	status := f.Status()
 	page := s.bare(nil, r, headings[status])
 	next, label := "/", "Go to your keys"
-	session, err := s.accounts.Session(r.Context(), s.cookies.token(r))
+	session, err := account.Session{}, error(f)
+	if f.Kind != fault.Busy { // a database that is away is not asked again
+		session, err = s.accounts.SessionUnseen(r.Context(), s.cookies.token(r))
+	}
 	if err == nil {
 		if framed, err := s.signedIn(nil, r, session.User, headings[status]); err == nil {
 			page = framed
 		}
-	} else {
+	} else if f.Kind != fault.Busy {
 		next, label = "/sign-in", "Sign in"
 	}
 	page.Path = "/" // what was asked for is not repeated: all that is not there looks alike

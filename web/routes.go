@@ -12,6 +12,8 @@ import (
 type route struct {
 	Pattern    string
 	Permission account.Permission // of a member's route
+	poll       bool               // asked by an open page again and again: nobody's doing, so no sign of life
+	stays      bool               // asked by a page that must not be left because a session has ended
 
 	raw    http.Handler  // files
 	public handler       // anybody
@@ -50,8 +52,8 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/keys/new", Permission: account.CreateKeys, member: s.showNewKey},
 		{Pattern: "POST /w/{workspace}/keys", Permission: account.CreateKeys, member: s.issueKey},
 		{Pattern: "GET /w/{workspace}/keys/{key}", Permission: account.ViewKeys, member: s.showKey},
-		{Pattern: "GET /w/{workspace}/keys/{key}/deliveries", Permission: account.ViewKeys, member: s.showDeliveries},
-		{Pattern: "GET /w/{workspace}/keys/{key}/first", Permission: account.ViewKeys, member: s.showFirst},
+		{Pattern: "GET /w/{workspace}/keys/{key}/deliveries", Permission: account.ViewKeys, member: s.showDeliveries, poll: true},
+		{Pattern: "GET /w/{workspace}/keys/{key}/first", Permission: account.ViewKeys, member: s.showFirst, poll: true, stays: true},
 		{Pattern: "POST /w/{workspace}/keys/{key}/saved", Permission: account.CreateKeys, member: s.confirmSaved},
 		{Pattern: "GET /w/{workspace}/keys/{key}/edit", Permission: account.EditKeys, member: s.showEditKey},
 		{Pattern: "POST /w/{workspace}/keys/{key}/edit", Permission: account.EditKeys, member: s.editKey},

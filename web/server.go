@@ -57,7 +57,7 @@ func NewServer(config Config, accounts *account.Store, keys *keyring.Store, even
 	}
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(s.handle(s.denyCrossOrigin))
-	s.handler = s.identify(s.checkHost(guard.Handler(mux)))
+	s.handler = s.identify(s.dropCredentials(s.checkHost(guard.Handler(mux))))
 	return s
 }
 
@@ -73,27 +73,31 @@ type memberHandler func(http.ResponseWriter, *http.Request, account.Member) erro
 // A userHandler answers somebody who is signed in.
 type userHandler func(http.ResponseWriter, *http.Request, account.User) error
 
-// member lets h answer those whose role in the workspace includes p. To
-// everybody else the workspace does not exist.
-func (s *Server) member(p account.Permission, h memberHandler) handler {
-	return s.user(func(w http.ResponseWriter, r *http.Request, user account.User) error {
+// member lets the route answer those whose role in the workspace includes its
+// permission. To everybody else the workspace does not exist.
+func (s *Server) member(route route) handler {
+	return s.user(route, func(w http.ResponseWriter, r *http.Request, user account.User) error {
 		m, err := s.accounts.Member(r.Context(), user.ID, r.PathValue("workspace"))
 		if err != nil {
 			return err
 		}
-		if !m.Can(p) {
+		if !m.Can(route.Permission) {
 			return fault.New(fault.Forbidden, "Your role in this workspace does not allow that.")
 		}
-		return h(w, r, m)
+		return route.member(w, r, m)
 	})
 }
 
 // user lets h answer somebody who is signed in, and sends others to sign in.
-func (s *Server) user(h userHandler) handler {
+func (s *Server) user(route route, h userHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		session, err := s.accounts.Session(r.Context(), s.cookies.token(r))
+		find := s.accounts.Session
+		if route.poll {
+			find = s.accounts.SessionUnseen
+		}
+		session, err := find(r.Context(), s.cookies.token(r))
 		if f, ok := fault.Of(err); err != nil && ok && f.Kind == fault.Unauthenticated {
-			return s.askToSignIn(w, r)
+			return s.askToSignIn(w, r, route)
 		}
 		if err != nil {
 			return err
@@ -104,7 +108,18 @@ func (s *Server) user(h userHandler) handler {
 
 // askToSignIn remembers where the reader was going. What was posted is not
 // posted again, so that goes back to the page that the form was on.
-func (s *Server) askToSignIn(w http.ResponseWriter, r *http.Request) error {
+//
+// Here alone it matters that htmx asks, which would follow a redirect and put the
+// sign-in page into a part of the open one: that page must go as a whole, or stay
+// where it shows what can't be shown again.
+func (s *Server) askToSignIn(w http.ResponseWriter, r *http.Request, route route) error {
+	if r.Header.Get("HX-Request") == "true" {
+		if !route.stays {
+			w.Header().Set("HX-Redirect", signInPath(pathOf(r.Header.Get("HX-Current-URL"))))
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+		return nil
+	}
 	next := r.URL.RequestURI()
 	if r.Method != http.MethodGet {
 		next = ""
@@ -112,12 +127,24 @@ func (s *Server) askToSignIn(w http.ResponseWriter, r *http.Request) error {
 			next = from.RequestURI()
 		}
 	}
-	target := "/sign-in"
-	if next = safeNext(next); next != "/" {
-		target += "?next=" + url.QueryEscape(next)
+	return redirect(w, r, signInPath(next))
+}
+
+// pathOf is the path and query of an address.
+func pathOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
 	}
-	http.Redirect(w, r, target, http.StatusSeeOther)
-	return nil
+	return u.RequestURI()
+}
+
+// signInPath is the address of the sign-in page that leads on to next.
+func signInPath(next string) string {
+	if next = safeNext(next); next == "/" {
+		return "/sign-in"
+	}
+	return "/sign-in?next=" + url.QueryEscape(next)
 }
 
 // serve is a route's handler with its gate.
@@ -128,9 +155,9 @@ func (s *Server) serve(route route) http.Handler {
 	case route.public != nil:
 		return s.handle(route.public)
 	case route.user != nil:
-		return s.handle(s.user(route.user))
+		return s.handle(s.user(route, route.user))
 	}
-	return s.handle(s.member(route.Permission, route.member))
+	return s.handle(s.member(route))
 }
 
 // handle adapts h to net/http. Every error in the console ends up here.
@@ -163,7 +190,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		err = fault.New(fault.TooLarge, "The form is larger than Keyhook reads.")
 	}
 	f, known := fault.Of(err)
-	if !known {
+	if !known || f.Status() >= http.StatusInternalServerError {
 		s.log.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "request", requestID(r), "err", err)
 	}
 	if err := render(w, r, f.Status(), s.problem(r, f)); err != nil {

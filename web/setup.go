@@ -58,7 +58,7 @@ func (s *Server) setUp(w http.ResponseWriter, r *http.Request) error {
 	}
 	owner := account.NewUser{Name: r.PostFormValue("name"), Email: r.PostFormValue("email"), Password: r.PostFormValue("password")}
 	name := r.PostFormValue("workspace")
-	user, workspace, err := s.accounts.SetUp(r.Context(), s.visitor(r), s.linkToken(r), owner, name)
+	token, workspace, err := s.accounts.SetUp(r.Context(), s.visitor(r), s.linkToken(r), owner, name, r.UserAgent())
 	if f, ok := fault.Of(err); err != nil && ok && f.Field != "" {
 		p := views.SetUpPage{Page: s.bare(w, r, "Error: Set up Keyhook"), Name: owner.Name, Email: owner.Email, WorkspaceName: name, Errors: f.Fields()}
 		return render(w, r, f.Status(), views.SetUp(p))
@@ -67,10 +67,6 @@ func (s *Server) setUp(w http.ResponseWriter, r *http.Request) error {
 		return s.setUpGone(w, r, err)
 	}
 	s.cookies.set(w, linkCookie, "", -1)
-	token, _, err := s.accounts.SignIn(r.Context(), s.visitor(r), user.Email, owner.Password, r.UserAgent())
-	if err != nil {
-		return err
-	}
 	if err := s.cookies.begin(w, r, token); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func (s *Server) showWorkspaces(w http.ResponseWriter, r *http.Request, user acc
 	if err != nil {
 		return err
 	}
-	page := views.WorkspacesPage{Page: p, CanCreate: !s.config.Operator}
+	page := views.WorkspacesPage{Page: p}
 	for _, m := range members {
 		page.Items = append(page.Items, views.WorkspaceItem{Name: m.Workspace.Name, Slug: m.Workspace.Slug, Role: roleNames[m.Role]})
 	}

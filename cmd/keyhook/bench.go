@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -42,6 +43,8 @@ type laboratory struct {
 	key  keyring.Issued
 	log  *slog.Logger
 	ends []func()
+
+	profiles string // a folder for profiles of the servers; "": none
 }
 
 func newLaboratory(ctx context.Context, a app, pgBin string) (lab *laboratory, err error) {
@@ -58,7 +61,7 @@ func newLaboratory(ctx context.Context, a app, pgBin string) (lab *laboratory, e
 		return lab, err
 	}
 	c := config.Database{DataDir: lab.dir, PGBin: pgBin}
-	if lab.db, err = openDatabase(ctx, c, true, lab.log); err != nil {
+	if lab.db, err = openDatabase(ctx, c, own, lab.log); err != nil {
 		return lab, err
 	}
 	s, err := begin(ctx, a, config.Database{URL: lab.db.url, DataDir: lab.dir}, config.MasterKey{})
@@ -102,6 +105,9 @@ func (lab *laboratory) start(ctx context.Context, a app, design string) (pid int
 	}
 	cmd := exec.CommandContext(ctx, self, "bench", "server", "--design", design, "--database-url", lab.db.url,
 		"--master-key-file", filepath.Join(lab.dir, "master.key"))
+	if lab.profiles != "" {
+		cmd.Args = append(cmd.Args, "--profile", filepath.Join(lab.profiles, design+".pprof"))
+	}
 	cmd.Env = append(os.Environ(), "KEYHOOK_DATA_DIR="+lab.dir)
 	cmd.Stderr = a.err
 	out, err := cmd.StdoutPipe()
@@ -135,6 +141,7 @@ type benchIngestCmd struct {
 	Connections []int   `default:"16,64,256" help:"Numbers of connections."`
 	Seconds     float64 `default:"3" help:"Length of a round."`
 	Rounds      int     `default:"3" help:"Rounds of each design."`
+	Profiles    string  `help:"Folder for a profile of each server's processor time." type:"existingdir"`
 }
 
 // Run compares the three designs.
@@ -152,6 +159,7 @@ func (c *benchIngestCmd) Run(ctx context.Context, a app) error {
 		return err
 	}
 	defer lab.close()
+	lab.profiles = c.Profiles
 	var designs []bench.Design
 	for _, name := range []string{"limit", "ingest", "naive"} {
 		pid, base, err := lab.start(ctx, a, name)
@@ -207,13 +215,14 @@ func (c *benchTimingCmd) Run(ctx context.Context, a app) error {
 type benchServerCmd struct {
 	config.Database
 	config.MasterKey
-	Design string `enum:"limit,ingest,naive" required:"" help:"Which server."`
+	Design  string `enum:"limit,ingest,naive" required:"" help:"Which server."`
+	Profile string `help:"File for a profile of its processor time."`
 }
 
 // Run serves one design until it is interrupted.
 func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 	d := &database{url: c.URL, direct: c.Direct()}
-	box, err := d.prepare(ctx, c.MasterKey.Path(c.DataDir), false)
+	box, err := d.prepare(ctx, c.MasterKey, c.DataDir, false)
 	if err != nil {
 		return err
 	}
@@ -223,7 +232,8 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 	}
 	defer db.Close()
 	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	metrics := ingest.NewMetrics(prometheus.NewRegistry())
+	registry := prometheus.NewRegistry()
+	metrics := ingest.NewMetrics(registry)
 	activity := ingest.NewActivity(db, inbox.NewStore(db, box), log)
 	writer := ingest.NewWriter(db, box, activity, metrics, log)
 	if c.Design == "limit" {
@@ -232,7 +242,7 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		go writer.Run(context.WithoutCancel(ctx))
 		go activity.Run(context.WithoutCancel(ctx))
 	}
-	var handler http.Handler = ingest.NewHandler(ingest.Config{MaxBody: 1 << 20}, keyring.NewStore(db, box), writer, metrics, log)
+	var handler http.Handler = ingest.NewHandler(ingest.Config{MaxBody: 1 << 20}, keyring.NewCache(keyring.NewStore(db, box)), writer, metrics, log)
 	if c.Design == "naive" {
 		wide, err := postgres.Open(ctx, d.url, postgres.Naive)
 		if err != nil {
@@ -240,6 +250,18 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		}
 		defer wide.Close()
 		handler = bench.Naive(keyring.NewStore(wide, box), wide)
+	}
+	if c.Profile != "" {
+		file, err := os.Create(c.Profile)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+		defer func() { _ = prometheus.WriteToTextfile(c.Profile+".metrics", registry) }()
 	}
 	return serveUntil(ctx, a.out, handler)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,8 +13,6 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
-	"keyhook/internal/account"
-	"keyhook/internal/audit"
 	"keyhook/internal/config"
 	"keyhook/internal/instance"
 	"keyhook/internal/keyring"
@@ -34,29 +33,65 @@ type database struct {
 	owned       *pgembed.Server // started by us; nil otherwise
 }
 
-// openDatabase finds or starts the database. own says that nobody else may own
-// the private one.
-func openDatabase(ctx context.Context, c config.Database, own bool, log *slog.Logger) (*database, error) {
-	if err := c.Validate(); err != nil {
+// An access is what a command needs of the private database.
+type access int
+
+const (
+	own  access = iota // to be its only owner
+	join               // to work beside its owner, or to start or make it
+	find               // the same, but to make none
+)
+
+// openDatabase finds or starts the database.
+func openDatabase(ctx context.Context, c config.Database, need access, log *slog.Logger) (*database, error) {
+	if err := validate(&c); err != nil {
 		return nil, &usageError{err}
 	}
 	if c.URL != "" {
 		return &database{url: c.URL, direct: c.Direct()}, nil
 	}
-	if err := os.MkdirAll(c.DataDir, 0o711); err != nil {
-		return nil, fmt.Errorf("make the data folder: %w", err)
+	return openPrivate(ctx, c, need, log)
+}
+
+func validate(c *config.Database) error {
+	if err := c.Validate(); err != nil || c.URL == "" {
+		return err
 	}
+	if err := postgres.CheckURL(c.URL); err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if err := postgres.CheckURL(c.Direct()); err != nil {
+		return fmt.Errorf("KEYHOOK_DIRECT_URL: %w", err)
+	}
+	return nil
+}
+
+func openPrivate(ctx context.Context, c config.Database, need access, log *slog.Logger) (*database, error) {
 	dir := filepath.Join(c.DataDir, "postgres")
-	if !own {
+	if need != own {
 		if url, ok := pgembed.Running(ctx, dir); ok {
 			return &database{url: url, direct: url}, nil
 		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data")); need == find && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no database in %s yet: run keyhook serve first, or name another folder with KEYHOOK_DATA_DIR", c.DataDir)
+	}
+	if err := makeDataDir(c.DataDir); err != nil {
+		return nil, err
 	}
 	server, err := pgembed.Start(ctx, pgembed.Config{Dir: dir, Bin: c.PGBin, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	return &database{url: server.URL(), direct: server.URL(), owned: server}, nil
+}
+
+// makeDataDir makes the data folder, which PostgreSQL's user must get through.
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	return nil
 }
 
 // close stops what openDatabase started.
@@ -71,7 +106,12 @@ func (d *database) close(log *slog.Logger) {
 
 // prepare brings the schema up and unlocks the secrets, both under the migration
 // lock. With apply false it refuses where migrations are missing.
-func (d *database) prepare(ctx context.Context, masterKeyFile string, apply bool) (box *seal.Box, err error) {
+func (d *database) prepare(ctx context.Context, m config.MasterKey, dataDir string, apply bool) (box *seal.Box, err error) {
+	if m.File == "" {
+		if err := makeDataDir(dataDir); err != nil { // the first start puts the master key there
+			return nil, err
+		}
+	}
 	direct, err := postgres.Connect(ctx, d.direct)
 	if err != nil {
 		return nil, err
@@ -89,7 +129,7 @@ func (d *database) prepare(ctx context.Context, masterKeyFile string, apply bool
 			return err
 		}
 		defer db.Close()
-		if box, err = instance.Unlock(ctx, db, masterKeyFile); err != nil {
+		if box, err = instance.Unlock(ctx, db, m.Path(dataDir)); err != nil {
 			return err
 		}
 		return keyring.NewStore(db, box).CheckMasterKeys(ctx)
@@ -109,24 +149,57 @@ func migrate(ctx context.Context, direct *sql.DB, apply bool) error {
 	return err
 }
 
+// checkMigrated refuses a database that lacks migrations, and changes nothing in it.
+func (d *database) checkMigrated(ctx context.Context) error {
+	names, err := migrations.Names()
+	if err != nil {
+		return err
+	}
+	db, err := postgres.Open(ctx, d.url, postgres.Health)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var n int
+	err = db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &n, countApplied, pq.Array(names)) })
+	if err != nil && postgres.Code(err) != "42P01" { // there is no such table
+		return err
+	}
+	if n < len(names) {
+		return fmt.Errorf("the database lacks %d migrations of this version: run keyhook serve or keyhook migrate up first", len(names)-n)
+	}
+	return nil
+}
+
+const countApplied = `SELECT count(*) FROM schema_migrations WHERE id = ANY ($1)`
+
 // checkServer refuses a server that is too old or may lose what it confirmed.
 func checkServer(ctx context.Context, db *sql.DB) error {
 	const query = `
 		SELECT current_setting('server_version_num')::integer, current_setting('server_version'),
 			current_setting('fsync'), current_setting('full_page_writes'), pg_is_in_recovery()`
-	var number int
-	var version, fsync, pages string
-	var standby bool
-	if err := db.QueryRowContext(ctx, query).Scan(&number, &version, &fsync, &pages, &standby); err != nil {
+	var s postgresServer
+	if err := db.QueryRowContext(ctx, query).Scan(&s.number, &s.version, &s.fsync, &s.pages, &s.standby); err != nil {
 		return fmt.Errorf("ask the database about itself: %w", err)
 	}
+	return s.usable()
+}
+
+// A postgresServer is what PostgreSQL says of itself.
+type postgresServer struct {
+	number                int
+	version, fsync, pages string
+	standby               bool
+}
+
+func (s postgresServer) usable() error {
 	switch {
-	case number < oldestServer:
-		return fmt.Errorf("the database is PostgreSQL %s, and version 15 or later is needed", version)
-	case standby:
+	case s.number < oldestServer:
+		return fmt.Errorf("the database is PostgreSQL %s, and version 15 or later is needed", s.version)
+	case s.standby:
 		return errors.New("the database is a read-only standby: set DATABASE_URL to the primary")
-	case fsync != "on" || pages != "on":
-		return fmt.Errorf("the database runs with fsync=%s and full_page_writes=%s and could lose what was confirmed: turn both on", fsync, pages)
+	case s.fsync != "on" || s.pages != "on":
+		return fmt.Errorf("the database runs with fsync=%s and full_page_writes=%s and could lose what was confirmed: turn both on", s.fsync, s.pages)
 	}
 	return nil
 }
@@ -139,62 +212,17 @@ func rights(err error) error {
 	return err
 }
 
-// A session is what the short commands work with.
-type session struct {
-	db       *database
-	console  *postgres.DB
-	box      *seal.Box
-	accounts *account.Store
-	keys     *keyring.Store
-	by       audit.Actor
-	log      *slog.Logger
-}
-
-// begin opens the stores for a short command. Call close at its end.
-func begin(ctx context.Context, a app, c config.Database, m config.MasterKey) (*session, error) {
-	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	db, err := openDatabase(ctx, c, false, log)
-	if err != nil {
-		return nil, err
-	}
-	s := &session{db: db, log: log, by: audit.Actor{Kind: audit.CLI, ID: operator(), Label: operator()}}
-	if s.box, err = db.prepare(ctx, m.Path(c.DataDir), true); err != nil {
-		s.close()
-		return nil, err
-	}
-	if s.console, err = postgres.Open(ctx, db.url, postgres.Console); err != nil {
-		s.close()
-		return nil, err
-	}
-	s.accounts, s.keys = account.NewStore(s.console, s.box, log), keyring.NewStore(s.console, s.box)
-	return s, nil
-}
-
-func (s *session) close() {
-	if s.console != nil {
-		s.console.Close()
-	}
-	s.db.close(s.log)
-}
-
-// in returns the actor in the workspace with a slug.
-func (s *session) in(ctx context.Context, slug string) (audit.Actor, error) {
-	workspace, err := s.accounts.Workspace(ctx, slug)
-	return s.by.In(workspace.ID), err
-}
-
 // checkReady says why the database can't be worked with: it is a standby or
 // read-only, or lacks a migration of this program.
 func checkReady(ctx context.Context, db *postgres.DB, names []string) error {
 	const mode = `SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean`
-	const applied = `SELECT count(*) FROM schema_migrations WHERE id = ANY ($1)`
 	var readOnly bool
 	var n int
 	err := db.InTx(ctx, func(tx *sqlx.Tx) error {
 		if err := tx.GetContext(ctx, &readOnly, mode); err != nil {
 			return err
 		}
-		return tx.GetContext(ctx, &n, applied, pq.Array(names))
+		return tx.GetContext(ctx, &n, countApplied, pq.Array(names))
 	})
 	switch {
 	case err != nil:

@@ -32,7 +32,7 @@ func (c *demoCmd) Run(ctx context.Context, a app) error {
 		Serve:    config.Serve{Addr: c.Addr, MaxBody: 1 << 20, LogFormat: "auto", Migrate: true, Workspaces: "everyone"},
 	}
 	log := newLog(a, serve.LogFormat)
-	db, err := openDatabase(ctx, serve.Database, true, log)
+	db, err := openDatabase(ctx, serve.Database, own, log)
 	if err != nil {
 		return err
 	}

@@ -11,12 +11,12 @@ import (
 // mayImport is the drawing of docs/architecture.md: which of our packages each
 // of ours may import. cmd/keyhook may import all of them.
 var mayImport = map[string][]string{
-	"web":                {"views", "account", "keyring", "inbox", "audit", "fault", "static"},
+	"web":                {"views", "account", "keyring", "inbox", "audit", "fault", "oneline", "static"},
 	"views":              {"static"},
 	"static":             {},
 	"migrations":         {},
-	"internal/account":   {"audit", "seal", "postgres", "fault", "slug"},
-	"internal/keyring":   {"audit", "seal", "postgres", "fault", "slug"},
+	"internal/account":   {"audit", "seal", "postgres", "fault", "oneline", "slug"},
+	"internal/keyring":   {"audit", "seal", "postgres", "fault", "oneline", "slug"},
 	"internal/inbox":     {"audit", "seal", "postgres", "fault"},
 	"internal/ingest":    {"keyring", "inbox", "signature", "audit", "seal", "postgres", "fault"},
 	"internal/instance":  {"seal", "postgres"},
@@ -27,11 +27,12 @@ var mayImport = map[string][]string{
 	"internal/pgtest":    {"postgres", "migrations", "pgembed", "seal"},
 	"internal/signature": {},
 	"internal/seal":      {},
+	"internal/oneline":   {},
 	"internal/slug":      {},
 	"internal/fault":     {},
 	"internal/config":    {},
 	"internal/pgembed":   {},
-	"internal/postgres":  {},
+	"internal/postgres":  {"fault"},
 }
 
 // onlyFor names the packages that one place alone may import, so that what it

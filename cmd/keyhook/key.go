@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"keyhook/internal/audit"
+	"keyhook/internal/config"
+	"keyhook/internal/fault"
 	"keyhook/internal/keyring"
 )
 
@@ -32,6 +35,16 @@ type inWorkspace struct {
 // begin opens the stores, with the actor in the workspace.
 func (c *inWorkspace) begin(ctx context.Context, a app) (*session, audit.Actor, error) {
 	s, err := begin(ctx, a, c.Database, c.MasterKey)
+	return c.enter(ctx, s, err)
+}
+
+// look is begin for a command that lists.
+func (c *inWorkspace) look(ctx context.Context, a app) (*session, audit.Actor, error) {
+	s, err := look(ctx, a, c.Database)
+	return c.enter(ctx, s, err)
+}
+
+func (c *inWorkspace) enter(ctx context.Context, s *session, err error) (*session, audit.Actor, error) {
 	if err != nil {
 		return nil, audit.Actor{}, err
 	}
@@ -45,11 +58,12 @@ func (c *inWorkspace) begin(ctx context.Context, a app) (*session, audit.Actor, 
 
 type keyCreateCmd struct {
 	inWorkspace
-	Name      string `required:"" help:"Name of the sender."`
-	Scheme    string `default:"generic" enum:"generic" help:"How the sender proves itself."`
-	Source    string `help:"What its events are counted under. Default: made from the name."`
-	ExpiresIn string `default:"365d" help:"How long it works, such as 90d, or never."`
-	HooksURL  string `name:"hooks-url" env:"KEYHOOK_HOOKS_URL,KEYHOOK_PUBLIC_URL" default:"http://127.0.0.1:8080" help:"What the printed addresses begin with."`
+	config.Hooks
+	Name        string `required:"" help:"Name of the sender."`
+	Scheme      string `default:"generic" enum:"generic" help:"How the sender proves itself."`
+	SecretStdin bool   `name:"secret-stdin" help:"Read the signing secret, which the sender has already, from standard input."`
+	Source      string `help:"What its events are counted under. Default: made from the name."`
+	ExpiresIn   string `default:"365d" help:"How long it works, such as 90d, or never."`
 }
 
 type createdKey struct {
@@ -65,21 +79,41 @@ type createdKey struct {
 
 // Run makes a key.
 func (c *keyCreateCmd) Run(ctx context.Context, a app) error {
+	if err := c.Hooks.Validate(); err != nil {
+		return &usageError{err}
+	}
 	expires, err := lifetime(c.ExpiresIn, time.Now())
 	if err != nil {
 		return err
+	}
+	draft := keyring.Draft{Name: c.Name, Source: c.Source, ExpiresAt: expires}
+	if err := checkDraft(draft); err != nil {
+		return err
+	}
+	secret := ""
+	if c.SecretStdin {
+		if secret, err = readSecret(a.in); err != nil {
+			return err
+		}
+		if f, wrong := fault.Of(keyring.CheckSecret(secret)); wrong {
+			return misuse("--secret-stdin: %s", f.Message)
+		}
 	}
 	s, by, err := c.begin(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	issued, err := s.keys.Issue(ctx, by, keyring.Draft{Name: c.Name, Source: c.Source, ExpiresAt: expires}, "")
+	issue := func() (keyring.Issued, error) { return s.keys.Issue(ctx, by, draft, "") }
+	if c.SecretStdin {
+		issue = func() (keyring.Issued, error) { return s.keys.IssueWith(ctx, by, draft, secret) }
+	}
+	issued, err := issue()
 	if err != nil {
 		return err
 	}
 	key := issued.Key
-	base := strings.TrimRight(c.HooksURL, "/")
+	base := hooksBase(c.Hooks, c.DataDir)
 	created := createdKey{
 		ID: key.ID.String(), WorkspaceID: key.WorkspaceID.String(), Name: key.Name, Scheme: key.Scheme,
 		APIKey: issued.APIKey.Reveal(), Secret: issued.Secret.Reveal(),
@@ -89,6 +123,19 @@ func (c *keyCreateCmd) Run(ctx context.Context, a app) error {
 		fmt.Fprintf(w, "made key %s\n\nid       %s\naddress  %s\nAPI key  %s\nsecret   %s\n\nAPI key and secret are shown this once.\n",
 			created.Name, created.ID, created.HookURL, created.APIKey, created.Secret)
 	})
+}
+
+// checkDraft says which flag has a value that no key can have.
+func checkDraft(draft keyring.Draft) error {
+	f, wrong := fault.Of(draft.Check())
+	if !wrong {
+		return nil
+	}
+	flag := f.Field
+	if flag == "expires" {
+		flag = "expires-in"
+	}
+	return misuse("--%s: %s", flag, f.Message)
 }
 
 // lifetime returns the end of a time such as 90d or 36h from now; never has none.
@@ -132,7 +179,7 @@ type listedKey struct {
 
 // Run lists keys.
 func (c *keyListCmd) Run(ctx context.Context, a app) error {
-	s, by, err := c.begin(ctx, a)
+	s, by, err := c.look(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -211,23 +258,43 @@ func (c *keyImportCmd) Run(ctx context.Context, a app) error {
 	if err != nil {
 		return err
 	}
-	var from keyring.Imported
-	if c.APIKeyStdin {
-		if from.APIKey, err = readSecret(a.in); err != nil {
-			return err
-		}
-	} else if from.APIKeyHash, err = hex.DecodeString(c.SHA256); err != nil {
-		return misuse("--sha256 is not hexadecimal")
+	draft := keyring.Draft{Name: c.Name, Source: c.Source, ExpiresAt: expires}
+	from, err := c.credentials(a, draft)
+	if err != nil {
+		return err
 	}
 	s, by, err := c.begin(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	key, _, err := s.keys.Import(ctx, by, keyring.Draft{Name: c.Name, Source: c.Source, ExpiresAt: expires}, from)
+	key, _, err := s.keys.Import(ctx, by, draft, from)
 	if err != nil {
 		return err
 	}
 	imported := map[string]string{"id": key.ID.String(), "workspace_id": key.WorkspaceID.String(), "name": key.Name, "scheme": key.Scheme}
 	return c.print(a.out, imported, func(w io.Writer) { fmt.Fprintf(w, "imported key %s\nid  %s\n", key.Name, key.ID) })
+}
+
+// credentials checks the draft and reads what is imported.
+func (c *keyImportCmd) credentials(a app, draft keyring.Draft) (from keyring.Imported, err error) {
+	if draft.Source == keyring.OriginSource {
+		draft.Source = "" // no other key may have it
+	}
+	if err := checkDraft(draft); err != nil {
+		return from, err
+	}
+	if c.APIKeyStdin {
+		if from.APIKey, err = readSecret(a.in); err != nil {
+			return from, err
+		}
+		if _, err := keyring.ParseAPIKey(from.APIKey); err != nil {
+			return from, &usageError{err}
+		}
+		return from, nil
+	}
+	if from.APIKeyHash, err = hex.DecodeString(c.SHA256); err != nil || len(from.APIKeyHash) != sha256.Size {
+		return from, misuse("--sha256 is not 64 hexadecimal digits")
+	}
+	return from, nil
 }

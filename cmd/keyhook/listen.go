@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -49,29 +48,20 @@ func (c *serveCmd) listen(log *slog.Logger) (_ *listeners, err error) {
 	}
 	fixed := c.PublicURL != ""
 	if !fixed {
-		c.PublicURL = "http://" + reachable(on.main.Addr())
+		c.PublicURL = "http://" + reachable(on.main.Addr().String())
 	}
 	on.publicURL, on.hooksBase = c.PublicURL, c.HooksURL
 	if on.hooksBase == "" {
 		on.hooksBase = on.publicURL
 		if on.hooks != nil {
-			on.hooksBase = "http://" + reachable(on.hooks.Addr())
+			on.hooksBase = "http://" + reachable(on.hooks.Addr().String())
 		}
 	}
 	c.fixedHost = fixed
 	return on, nil
 }
 
-// reachable is an address as a browser on this machine can open it.
-func reachable(addr net.Addr) string {
-	host, port, err := net.SplitHostPort(addr.String())
-	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return net.JoinHostPort(host, port)
-}
-
-func (on *listeners) url() string      { return "http://" + reachable(on.main.Addr()) }
+func (on *listeners) url() string      { return "http://" + reachable(on.main.Addr().String()) }
 func (on *listeners) hooksURL() string { return on.hooksBase }
 
 func (on *listeners) close() {
@@ -99,14 +89,14 @@ func (on *listeners) servers(h *house, profiling bool, log *slog.Logger) []serve
 
 	var list []server
 	if on.hooks == nil {
-		list = append(list, newServer(ingest.Prefixed(h.hooks, console), on.main, log))
+		list = append(list, newServer(h.parting(ingest.Prefixed(h.hooks, console)), on.main, log))
 	} else {
-		list = append(list, newServer(console, on.main, log))
+		list = append(list, newServer(h.parting(ingest.Prefixed(notHere(on.hooksBase), console)), on.main, log))
 		public := http.NewServeMux()
 		public.Handle("GET /healthz", health)
 		public.Handle("GET /readyz", health)
 		public.Handle("/", h.web.Docs())
-		list = append(list, newServer(ingest.Prefixed(h.hooks, public), on.hooks, log))
+		list = append(list, newServer(h.parting(ingest.Prefixed(h.hooks, public)), on.hooks, log))
 	}
 	if on.ops != nil {
 		list = append(list, newServer(h.ops(profiling), on.ops, log))
@@ -126,6 +116,17 @@ func newServer(handler http.Handler, listener net.Listener, log *slog.Logger) se
 	}, listener}
 }
 
+// parting ends each connection with its next answer while we drain, so that no
+// sender is about to use one when they are closed.
+func (h *house) parting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // health answers whether the process is up, and whether it should get requests.
 func (h *house) health() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -134,11 +135,7 @@ func (h *house) health() http.Handler {
 			fmt.Fprintln(w, "up")
 			return
 		}
-		err := checkReady(r.Context(), h.pulse, h.migrations)
-		if h.draining.Load() {
-			err = errors.New("stopping")
-		}
-		if err != nil {
+		if h.draining.Load() || checkReady(r.Context(), h.pulse, h.migrations) != nil {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}

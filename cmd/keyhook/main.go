@@ -48,11 +48,21 @@ type app struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], app{os.Stdin, os.Stdout, os.Stderr, os.Getenv})
-	stop()
-	os.Exit(code)
+	ctx, stop := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if <-signals == syscall.SIGTERM {
+			stop(errTerminated)
+		}
+		stop(nil)
+	}()
+	os.Exit(run(ctx, os.Args[1:], app{os.Stdin, os.Stdout, os.Stderr, os.Getenv}))
 }
+
+// errTerminated is the cause of a context that SIGTERM ended, which an orchestrator
+// sends while it still sends requests; a person sends an interrupt, and waits.
+var errTerminated = fmt.Errorf("terminated: %w", context.Canceled)
 
 // run runs one command and returns the exit code.
 func run(ctx context.Context, args []string, a app) int {
@@ -102,6 +112,16 @@ type usageError struct{ error }
 func (e *usageError) Unwrap() error { return e.error }
 
 func misuse(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// filled refuses the first flag that has nothing in it: names and values in turn.
+func filled(flags ...string) error {
+	for i := 0; i < len(flags); i += 2 {
+		if strings.TrimSpace(flags[i+1]) == "" {
+			return misuse("--%s is empty", flags[i])
+		}
+	}
+	return nil
+}
 
 // operator names who runs a command, for the audit trail.
 func operator() string {

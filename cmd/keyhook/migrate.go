@@ -115,7 +115,7 @@ func (c *migrateStatusCmd) Run(ctx context.Context, a app) error {
 // onDirect runs work on the database, started for it if need be.
 func onDirect(ctx context.Context, a app, c config.Database, work func(*database) error) error {
 	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	d, err := openDatabase(ctx, c, false, log)
+	d, err := openDatabase(ctx, c, join, log)
 	if err != nil {
 		return err
 	}

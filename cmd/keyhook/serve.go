@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -43,8 +42,11 @@ func (c *serveCmd) Run(ctx context.Context, a app) error {
 	if err := c.Serve.Validate(); err != nil {
 		return &usageError{err}
 	}
+	if err := c.MasterKey.Validate(); err != nil {
+		return &usageError{err}
+	}
 	log := newLog(a, c.LogFormat)
-	db, err := openDatabase(ctx, c.Database, true, log)
+	db, err := openDatabase(ctx, c.Database, own, log)
 	if err != nil {
 		return err
 	}
@@ -73,6 +75,7 @@ type house struct {
 
 	accounts *account.Store
 	keys     *keyring.Store
+	cache    *keyring.Cache // ingestion's
 	writer   *ingest.Writer
 	activity *ingest.Activity
 	hooks    *ingest.Handler
@@ -96,6 +99,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	}
 	defer h.close()
 	c.warn(h, listeners, log)
+	c.publish(listeners, log)
 	if ready != nil {
 		if err := ready(h); err != nil {
 			return err
@@ -111,19 +115,21 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	var workers sync.WaitGroup
 	workers.Go(func() { h.writer.Run(working) })
 	workers.Go(func() { h.activity.Run(working) })
+	workers.Go(func() { h.hear(working, db.direct, log) })
 	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.upkeep.Forget) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
+	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
 	defer workers.Wait()
 	defer stopWork()
 
 	fmt.Fprintf(a.out, "Keyhook is ready at %s\n", listeners.url())
-	return h.run(ctx, listeners.servers(h, c.Pprof, log), log)
+	return h.run(ctx, listeners.servers(h, c.Pprof, log), c.DrainDelay, log)
 }
 
 // build makes the stores and the two fronts. Nothing runs yet.
 func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *slog.Logger) (_ *house, err error) {
-	box, err := db.prepare(ctx, c.MasterKey.Path(c.DataDir), c.Migrate)
+	box, err := db.prepare(ctx, c.MasterKey, c.DataDir, c.Migrate)
 	if err != nil {
 		return nil, err
 	}
@@ -154,9 +160,10 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	counted := ingest.NewMetrics(h.metrics)
 	h.activity = ingest.NewActivity(h.ingestion, inbox.NewStore(h.ingestion, box), log)
 	h.writer = ingest.NewWriter(h.ingestion, box, h.activity, counted, log)
+	h.cache = keyring.NewCache(keyring.NewStore(h.ingestion, box))
 	h.hooks = ingest.NewHandler(
 		ingest.Config{DocsURL: on.hooksURL(), MaxBody: int64(c.MaxBody), TrustedProxies: c.Proxies},
-		keyring.NewStore(h.ingestion, box), h.writer, counted, log)
+		h.cache, h.writer, counted, log)
 	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
 	return h, nil
 }
@@ -170,9 +177,9 @@ func (h *house) close() {
 }
 
 // run serves until ctx is done and the requests in flight have been answered.
-// Before it lets go, /readyz says no and webhooks are refused, so that senders
-// turn to another instance.
-func (h *house) run(ctx context.Context, servers []server, log *slog.Logger) error {
+// After errTerminated it goes on for a delay, while /readyz says no, so that
+// senders turn to another instance before the listeners close.
+func (h *house) run(ctx context.Context, servers []server, delay time.Duration, log *slog.Logger) error {
 	failures := make(chan error, len(servers))
 	for _, s := range servers {
 		go func() { failures <- s.Serve(s.listener) }()
@@ -183,19 +190,43 @@ func (h *house) run(ctx context.Context, servers []server, log *slog.Logger) err
 	case <-ctx.Done():
 	}
 	h.draining.Store(true)
-	h.hooks.Drain()
+	if err == nil && errors.Is(context.Cause(ctx), errTerminated) && delay > 0 {
+		log.Info("draining", "delay", delay)
+		err = waitFor(delay, failures)
+	}
 	log.Info("stopping")
+	shutDown(ctx, servers, log)
+	return err
+}
+
+// waitFor waits for a while, or until something fails.
+func waitFor(delay time.Duration, failures <-chan error) error {
+	select {
+	case err := <-failures:
+		return err
+	case <-time.After(delay):
+		return nil
+	}
+}
+
+// shutDown closes the listeners and waits for the requests in flight.
+func shutDown(ctx context.Context, servers []server, log *slog.Logger) {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	for _, s := range servers {
-		if stopErr := s.Shutdown(grace); stopErr != nil {
-			log.Warn("some requests were cut off", "err", stopErr)
+		if err := s.Shutdown(grace); err != nil {
+			log.Warn("some requests were cut off", "err", err)
 		}
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+}
+
+// hear keeps the cache of keys fresh. Nothing depends on it: what is old there is
+// found out when a request is stored.
+func (h *house) hear(ctx context.Context, url string, log *slog.Logger) {
+	err := postgres.Listen(ctx, url, keyring.ChangesChannel, h.cache.Hear, h.cache.ForgetAll)
+	if err != nil {
+		log.WarnContext(ctx, "changes of keys are not listened to", "err", err)
 	}
-	return err
 }
 
 // every calls work at once and then again and again until ctx is done.
@@ -228,7 +259,7 @@ func (c *serveCmd) offerSetUp(ctx context.Context, a app, h *house, log *slog.Lo
 		fmt.Fprintf(a.out, "\nOpen this link once to make the first user and workspace:\n\n  %s\n\n", link)
 		return nil
 	}
-	if err := os.MkdirAll(c.DataDir, 0o711); err != nil {
+	if err := makeDataDir(c.DataDir); err != nil {
 		return err
 	}
 	path := filepath.Join(c.DataDir, "setup-link")

@@ -17,18 +17,16 @@ type common struct {
 	jsonFlag
 }
 
-// linked adds what a link begins with.
-type linked struct {
-	PublicURL string `name:"public-url" env:"KEYHOOK_PUBLIC_URL" default:"http://127.0.0.1:8080" help:"What the link begins with."`
-}
-
 type setupLinkCmd struct {
 	common
-	linked
+	config.Links
 }
 
 // Run prints a set-up link.
 func (c *setupLinkCmd) Run(ctx context.Context, a app) error {
+	if err := c.Links.Validate(); err != nil {
+		return &usageError{err}
+	}
 	s, err := begin(ctx, a, c.Database, c.MasterKey)
 	if err != nil {
 		return err
@@ -38,7 +36,7 @@ func (c *setupLinkCmd) Run(ctx context.Context, a app) error {
 	if err != nil {
 		return err
 	}
-	link := c.PublicURL + "/setup?token=" + token
+	link := publicBase(c.Links, c.DataDir) + "/setup?token=" + token
 	return c.print(a.out, map[string]string{"link": link}, func(w io.Writer) { fmt.Fprintln(w, link) })
 }
 
@@ -51,7 +49,7 @@ type userCmd struct {
 
 type userCreateCmd struct {
 	common
-	linked
+	config.Links
 	Email         string `required:"" help:"E-mail address."`
 	Name          string `required:"" help:"Name."`
 	PasswordStdin bool   `help:"Read the password from standard input."`
@@ -64,6 +62,12 @@ type createdUser struct {
 
 // Run makes a user.
 func (c *userCreateCmd) Run(ctx context.Context, a app) error {
+	if err := c.Links.Validate(); err != nil {
+		return &usageError{err}
+	}
+	if err := filled("email", c.Email, "name", c.Name); err != nil {
+		return err
+	}
 	password := ""
 	if c.PasswordStdin {
 		var err error
@@ -82,7 +86,7 @@ func (c *userCreateCmd) Run(ctx context.Context, a app) error {
 	}
 	created := createdUser{User: user}
 	if token != "" {
-		created.Link = c.PublicURL + "/password?token=" + token
+		created.Link = publicBase(c.Links, c.DataDir) + "/password?token=" + token
 	}
 	return c.print(a.out, created, func(w io.Writer) {
 		fmt.Fprintf(w, "made user %s (%s)\n", user.Email, user.ID)
@@ -96,7 +100,7 @@ type userListCmd struct{ common }
 
 // Run lists users.
 func (c *userListCmd) Run(ctx context.Context, a app) error {
-	s, err := begin(ctx, a, c.Database, c.MasterKey)
+	s, err := look(ctx, a, c.Database)
 	if err != nil {
 		return err
 	}
@@ -136,12 +140,15 @@ func moment(at *time.Time) string {
 
 type userResetCmd struct {
 	common
-	linked
+	config.Links
 	Email string `required:"" help:"E-mail address."`
 }
 
 // Run takes a password away.
 func (c *userResetCmd) Run(ctx context.Context, a app) error {
+	if err := c.Links.Validate(); err != nil {
+		return &usageError{err}
+	}
 	s, err := begin(ctx, a, c.Database, c.MasterKey)
 	if err != nil {
 		return err
@@ -151,7 +158,7 @@ func (c *userResetCmd) Run(ctx context.Context, a app) error {
 	if err != nil {
 		return err
 	}
-	link := c.PublicURL + "/password?token=" + token
+	link := publicBase(c.Links, c.DataDir) + "/password?token=" + token
 	return c.print(a.out, map[string]string{"link": link}, func(w io.Writer) {
 		fmt.Fprintf(w, "link to choose a password, good once, for 30 minutes:\n%s\n", link)
 	})

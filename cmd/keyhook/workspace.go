@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"keyhook/internal/account"
+	"keyhook/internal/postgres"
 )
 
 type workspaceCmd struct {
@@ -23,6 +24,9 @@ type workspaceCreateCmd struct {
 
 // Run makes a workspace.
 func (c *workspaceCreateCmd) Run(ctx context.Context, a app) error {
+	if err := filled("name", c.Name, "owner", c.Owner); err != nil {
+		return err
+	}
 	s, err := begin(ctx, a, c.Database, c.MasterKey)
 	if err != nil {
 		return err
@@ -52,7 +56,7 @@ type workspaceListCmd struct{ common }
 
 // Run lists workspaces.
 func (c *workspaceListCmd) Run(ctx context.Context, a app) error {
-	s, err := begin(ctx, a, c.Database, c.MasterKey)
+	s, err := look(ctx, a, c.Database)
 	if err != nil {
 		return err
 	}
@@ -89,7 +93,13 @@ func (c *workspaceDeleteCmd) Run(ctx context.Context, a app) error {
 		return err
 	}
 	defer s.close()
-	if err := s.accounts.DeleteWorkspace(ctx, s.by, c.Workspace); err != nil {
+	// With millions of rows it takes longer than the console's pool allows.
+	unlimited, err := postgres.Open(ctx, s.db.url, postgres.Maintenance)
+	if err != nil {
+		return err
+	}
+	defer unlimited.Close()
+	if err := account.NewStore(unlimited, s.box, s.log).DeleteWorkspace(ctx, s.by, c.Workspace); err != nil {
 		return err
 	}
 	return c.print(a.out, map[string]string{"deleted": c.Workspace}, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", c.Workspace) })

@@ -137,8 +137,12 @@ func setPassword(ctx context.Context, tx *sqlx.Tx, by audit.Actor, user User, ph
 }
 
 // ChangePassword changes the password of somebody who knows the current one. All
-// their sessions end; newToken is that of a fresh one.
+// their sessions end; newToken is that of a fresh one. The new password is looked at
+// first: only a wrong current one may count as a guess.
 func (s *Store) ChangePassword(ctx context.Context, by audit.Actor, user User, current, password, userAgent string) (newToken string, err error) {
+	if f := checkPassword(password, user.Email, user.Name); f != nil {
+		return "", f
+	}
 	const query = `SELECT coalesce(password_hash, '') FROM users WHERE id = $1`
 	var stored string
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &stored, query, user.ID) })
@@ -150,12 +154,23 @@ func (s *Store) ChangePassword(ctx context.Context, by audit.Actor, user User, c
 		return "", err
 	}
 	right, err := s.verify(ctx, stored, current)
-	if err != nil {
-		return "", err
-	}
-	if !right {
+	if err == nil && !right {
 		return "", fault.On("current", fault.Invalid, "That is not the current password.")
 	}
+	if err == nil {
+		newToken, err = s.changeFrom(ctx, by, user, stored, password, userAgent)
+	}
+	if err != nil {
+		if !errors.Is(err, errWrong) {
+			s.takeBack(ctx, subjects)
+		}
+		return "", conflict(err, "change password")
+	}
+	return newToken, nil
+}
+
+// changeFrom puts a new password in the place of the one that was stored.
+func (s *Store) changeFrom(ctx context.Context, by audit.Actor, user User, stored, password, userAgent string) (newToken string, err error) {
 	phc, err := s.newPassword(ctx, password, user.Email, user.Name)
 	if err != nil {
 		return "", err
@@ -164,7 +179,7 @@ func (s *Store) ChangePassword(ctx context.Context, by audit.Actor, user User, c
 		if err := stillHolds(ctx, tx, user.ID, stored); err != nil {
 			return err
 		}
-		if err := forgive(ctx, tx, subjects); err != nil {
+		if err := forgive(ctx, tx, s.subjects(user.Email, by.Address)); err != nil {
 			return err
 		}
 		if err := setPassword(ctx, tx, by, user, phc); err != nil {
@@ -173,8 +188,5 @@ func (s *Store) ChangePassword(ctx context.Context, by audit.Actor, user User, c
 		newToken, err = newSession(ctx, tx, user.ID, by.Address, userAgent)
 		return err
 	})
-	if err != nil {
-		return "", conflict(err, "change password")
-	}
-	return newToken, nil
+	return newToken, err
 }

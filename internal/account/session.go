@@ -63,7 +63,23 @@ func newSession(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, address, userA
 // Session returns whose token it is. A token that is unknown, idle for too long
 // or past its life gives a fault Unauthenticated. That it was seen is written at
 // most once a minute.
-func (s *Store) Session(ctx context.Context, token string) (session Session, err error) {
+func (s *Store) Session(ctx context.Context, token string) (Session, error) {
+	session, stale, err := s.session(ctx, token)
+	if err != nil || !stale {
+		return session, err
+	}
+	return session, s.see(ctx, token, session.User.ID)
+}
+
+// SessionUnseen is Session for what a page asks by itself: it keeps no session
+// alive, or an open page would do so for as long as sessions can live.
+func (s *Store) SessionUnseen(ctx context.Context, token string) (Session, error) {
+	session, _, err := s.session(ctx, token)
+	return session, err
+}
+
+// session also tells whether it is time to write that the token was seen.
+func (s *Store) session(ctx context.Context, token string) (session Session, stale bool, err error) {
 	const query = `
 		SELECT s.created_at, s.authenticated_at, s.last_seen_at < now() - interval '1 minute' AS stale,
 			u.id AS "user.id", u.email AS "user.email", u.name AS "user.name", u.created_at AS "user.created_at",
@@ -71,7 +87,7 @@ func (s *Store) Session(ctx context.Context, token string) (session Session, err
 		FROM sessions AS s JOIN users AS u ON u.id = s.user_id
 		WHERE s.token_hash = $1 AND s.expires_at > now() AND s.last_seen_at > now() - make_interval(secs => $2) AND u.disabled_at IS NULL`
 	if token == "" || len(token) > 200 {
-		return Session{}, errSignedOut
+		return Session{}, false, errSignedOut
 	}
 	var row struct {
 		Session
@@ -81,17 +97,12 @@ func (s *Store) Session(ctx context.Context, token string) (session Session, err
 		return tx.GetContext(ctx, &row, query, tokenHash(token), SessionIdle.Seconds())
 	})
 	if errors.Is(err, sql.ErrNoRows) {
-		return Session{}, errSignedOut
+		return Session{}, false, errSignedOut
 	}
 	if err != nil {
-		return Session{}, fmt.Errorf("find session: %w", err)
+		return Session{}, false, fmt.Errorf("find session: %w", err)
 	}
-	if row.Stale {
-		if err := s.see(ctx, token, row.User.ID); err != nil {
-			return Session{}, err
-		}
-	}
-	return row.Session, nil
+	return row.Session, row.Stale, nil
 }
 
 func (s *Store) see(ctx context.Context, token string, user uuid.UUID) error {
@@ -132,6 +143,12 @@ func (s *Store) SignOut(ctx context.Context, by audit.Actor, token string) error
 	return conflict(err, "sign out")
 }
 
+func endSession(ctx context.Context, tx *sqlx.Tx, token string) error {
+	const remove = `DELETE FROM sessions WHERE token_hash = $1`
+	_, err := tx.ExecContext(ctx, remove, tokenHash(token))
+	return err
+}
+
 func endSessions(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
 	const remove = `DELETE FROM sessions WHERE user_id = $1`
 	_, err := tx.ExecContext(ctx, remove, user)
@@ -156,12 +173,12 @@ func recordSignIn(ctx context.Context, tx *sqlx.Tx, by audit.Actor, action audit
 	return nil
 }
 
-// Sweep removes sessions, links and refused sign-ins whose time is over.
+// Sweep removes sessions, links and counted failures whose time is over.
 func (s *Store) Sweep(ctx context.Context) error {
 	statements := []string{
 		`DELETE FROM sessions WHERE expires_at <= now() OR last_seen_at <= now() - interval '1 day'`,
 		`DELETE FROM one_time_links WHERE expires_at <= now() - interval '7 days'`,
-		`DELETE FROM sign_in_failures WHERE last_at <= now() - interval '1 day'`,
+		`DELETE FROM sign_in_failures WHERE last_at <= now() - interval '1 day' AND subject NOT LIKE 'refused %'`, // those SumRefused takes
 	}
 	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		for _, statement := range statements {

@@ -46,11 +46,13 @@ func noUserYet(ctx context.Context, tx *sqlx.Tx) error {
 	return nil
 }
 
-// SetUp makes the first user and their workspace with a set-up link. It happens
-// once: of those who try at once, one succeeds.
-func (s *Store) SetUp(ctx context.Context, by audit.Actor, token string, owner NewUser, workspaceName string) (user User, workspace Workspace, err error) {
-	if _, err := s.CheckLink(ctx, PurposeSetUp, token); err != nil {
-		return User{}, Workspace{}, err
+// SetUp makes the first user and their workspace with a set-up link, and returns
+// the token of the user's first session: were that opened later it could fail
+// later, and the link is used up. It happens once: of those who try at once, one
+// succeeds.
+func (s *Store) SetUp(ctx context.Context, by audit.Actor, link string, owner NewUser, workspaceName, userAgent string) (token string, workspace Workspace, err error) {
+	if _, err := s.CheckLink(ctx, PurposeSetUp, link); err != nil {
+		return "", Workspace{}, err
 	}
 	email, name, err := checkPerson(owner.Email, owner.Name)
 	faults := []*fault.Error{}
@@ -64,32 +66,38 @@ func (s *Store) SetUp(ctx context.Context, by audit.Actor, token string, owner N
 		faults = append(faults, f)
 	}
 	if err := fault.Join(faults); err != nil {
-		return User{}, Workspace{}, err
+		return "", Workspace{}, err
 	}
 	phc, err := s.newPassword(ctx, owner.Password, email, name)
 	if err != nil {
-		return User{}, Workspace{}, err
+		return "", Workspace{}, err
 	}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		if err := noUserYet(ctx, tx); err != nil {
 			return err
 		}
-		if _, err := useLink(ctx, tx, PurposeSetUp, token); err != nil {
+		if _, err := useLink(ctx, tx, PurposeSetUp, link); err != nil {
 			return err
 		}
 		by.Kind, by.ID, by.Label, by.WorkspaceID = audit.Link, "", "set-up link", uuid.Nil
-		if user, err = insertUser(ctx, tx, by, email, name, phc); err != nil {
+		user, err := insertUser(ctx, tx, by, email, name, phc)
+		if err != nil {
 			return err
 		}
 		if err := recordUser(ctx, tx, by, audit.InstanceSetUp, user, nil, nil); err != nil {
 			return err
 		}
 		by.Kind, by.UserID, by.Label = audit.User, user.ID, user.Name
-		workspace, err = createWorkspace(ctx, tx, by, workspaceName, user.ID)
-		return err
+		if workspace, err = createWorkspace(ctx, tx, by, workspaceName, user.ID); err != nil {
+			return err
+		}
+		if token, err = newSession(ctx, tx, user.ID, by.Address, userAgent); err != nil {
+			return err
+		}
+		return recordSignIn(ctx, tx, by, audit.SignedIn, user)
 	})
 	if err != nil {
-		return User{}, Workspace{}, conflict(err, "set up")
+		return "", Workspace{}, conflict(err, "set up")
 	}
-	return user, workspace, nil
+	return token, workspace, nil
 }

@@ -26,8 +26,10 @@ var errWrong = fault.New(fault.Unauthenticated, "That e-mail address and passwor
 
 // SignIn checks who it is and returns the token of a new session. The answer, and
 // the work for it, are the same for an address that is unknown, a password that
-// is wrong and a user who is disabled. by tells the address and the request.
-func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, userAgent string) (token string, user User, err error) {
+// is wrong and a user who is disabled. by tells the address and the request. old is
+// the token that the browser presented, "" for none: the new session takes the place
+// of that one, which nobody could end once its token is overwritten.
+func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, userAgent, old string) (token string, user User, err error) {
 	const query = `SELECT coalesce(password_hash, '') FROM users WHERE id = $1`
 	subjects := s.subjects(email, by.Address)
 	if err := s.attempt(ctx, subjects); err != nil {
@@ -41,14 +43,16 @@ func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, use
 		return tx.GetContext(ctx, &stored, query, user.ID)
 	})
 	if err != nil && !errors.Is(err, errNoUser) && !errors.Is(err, sql.ErrNoRows) {
+		s.takeBack(ctx, subjects)
 		return "", User{}, fmt.Errorf("sign in: %w", err)
 	}
 	right, err := s.verify(ctx, stored, password)
 	if err != nil {
+		s.takeBack(ctx, subjects)
 		return "", User{}, err
 	}
 	if !right || user.DisabledAt != nil {
-		return "", User{}, s.refuse(ctx, by, subjects, user)
+		return "", User{}, s.refuse(ctx, subjects, user)
 	}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		if err := stillHolds(ctx, tx, user.ID, stored); err != nil {
@@ -57,12 +61,18 @@ func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, use
 		if err := forgive(ctx, tx, subjects); err != nil {
 			return err
 		}
+		if err := endSession(ctx, tx, old); err != nil {
+			return err
+		}
 		if token, err = newSession(ctx, tx, user.ID, by.Address, userAgent); err != nil {
 			return err
 		}
 		return recordSignIn(ctx, tx, by, audit.SignedIn, user)
 	})
 	if err != nil {
+		if !errors.Is(err, errWrong) {
+			s.takeBack(ctx, subjects)
+		}
 		return "", User{}, conflict(err, "sign in")
 	}
 	return token, user, nil
@@ -78,38 +88,6 @@ func stillHolds(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, stored string)
 		return errWrong
 	}
 	return err
-}
-
-// refuse records a refused sign-in, at most once a minute for an address:
-// a flood of guesses must not flood the trail. A user who is not known is told of
-// by a keyed hash.
-func (s *Store) refuse(ctx context.Context, by audit.Actor, subjects subjects, user User) error {
-	const first = `
-		INSERT INTO sign_in_failures AS f (subject, failures, first_at, last_at, blocked_until)
-		VALUES ($1, 1, statement_timestamp(), statement_timestamp(), statement_timestamp())
-		ON CONFLICT (subject) DO UPDATE SET failures = f.failures + 1, last_at = statement_timestamp()
-			WHERE f.last_at < statement_timestamp() - interval '1 minute'
-		RETURNING failures`
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
-		var n int
-		err := tx.GetContext(ctx, &n, first, "trail "+subjects.address)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		target := audit.Target{Kind: "user", ID: "unknown " + subjects.account[:16]}
-		if user.ID != uuid.Nil {
-			target = audit.Target{Kind: "user", ID: user.ID.String(), Label: user.Name}
-		}
-		by.Kind, by.ID, by.Label, by.WorkspaceID = audit.System, "", "sign-in", uuid.Nil
-		return audit.Record(ctx, tx, by, audit.SignInRefused, target, nil, nil)
-	})
-	if err != nil {
-		return conflict(err, "record refused sign-in")
-	}
-	return errWrong
 }
 
 // subjects are what failures are counted by: the account from one address, and
@@ -149,7 +127,8 @@ const (
 )
 
 // attempt counts a try as a failure before any work is done for it, and refuses
-// those who failed too often. A success is taken back by forgive. The rows' locks
+// those who failed too often. A success is taken back by forgive, and a try that
+// told nothing by takeBack. The rows' locks
 // make tries at once take turns, so that a burst of guesses is worth no more than
 // one after the other. The times are the database's, shared by all instances.
 func (s *Store) attempt(ctx context.Context, of subjects) error {
@@ -212,15 +191,43 @@ func countFailure(ctx context.Context, tx *sqlx.Tx, of subjects) error {
 // address are forgotten, and the address has one fewer.
 func forgive(ctx context.Context, tx *sqlx.Tx, of subjects) error {
 	const remove = `DELETE FROM sign_in_failures WHERE subject = $1`
-	const fewer = `
-		UPDATE sign_in_failures SET failures = greatest(0, failures - 1),
-			blocked_until = CASE WHEN failures - 1 < $2 THEN statement_timestamp() ELSE blocked_until END
-		WHERE subject = $1`
-	if _, err := tx.ExecContext(ctx, fewer, "address "+of.address, addressFailures); err != nil {
+	if err := fewerOf(ctx, tx, of); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, remove, of.pair)
 	return err
+}
+
+// fewerOf gives the address one failure fewer.
+func fewerOf(ctx context.Context, tx *sqlx.Tx, of subjects) error {
+	const fewer = `
+		UPDATE sign_in_failures SET failures = greatest(0, failures - 1),
+			blocked_until = CASE WHEN failures - 1 < $2 THEN statement_timestamp() ELSE blocked_until END
+		WHERE subject = $1`
+	_, err := tx.ExecContext(ctx, fewer, "address "+of.address, addressFailures)
+	return err
+}
+
+// takeBackWithin is how long giving up on a count may take.
+const takeBackWithin = 5 * time.Second
+
+// takeBack takes back one attempt that was no failure: the password was not looked
+// at, or was right and something else went wrong. It forgives nothing else, or a
+// guesser could wipe the slate by keeping us busy. Whoever asked may be gone.
+func (s *Store) takeBack(ctx context.Context, of subjects) {
+	const pair = `UPDATE sign_in_failures SET failures = greatest(0, failures - 1), blocked_until = statement_timestamp() WHERE subject = $1`
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackWithin)
+	defer cancel()
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		if err := fewerOf(ctx, tx, of); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, pair, of.pair)
+		return err
+	})
+	if err != nil {
+		s.log.WarnContext(ctx, "take back a counted sign-in", "err", err)
+	}
 }
 
 // printable cuts what a stranger sent to what can be stored and shown.

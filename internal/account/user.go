@@ -24,6 +24,7 @@ import (
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/oneline"
 	"keyhook/internal/postgres"
 	"keyhook/internal/seal"
 )
@@ -210,7 +211,7 @@ const (
 // fault that blames each that is wrong.
 func checkPerson(email, name string) (string, string, error) {
 	var faults []*fault.Error
-	email, name = strings.TrimSpace(email), strings.TrimSpace(name)
+	email = strings.TrimSpace(email)
 	address, err := mail.ParseAddress(email)
 	if err != nil || address.Address != email || len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, unicode.IsControl) {
 		faults = append(faults, fault.On("email", fault.Invalid, "Write an e-mail address like ada@example.com."))
@@ -218,17 +219,18 @@ func checkPerson(email, name string) (string, string, error) {
 	if f := checkName("name", name); f != nil {
 		faults = append(faults, f)
 	}
-	return email, name, fault.Join(faults)
+	return email, oneline.Fold(name), fault.Join(faults)
 }
 
+// checkName says what is wrong with a name that was typed, before it is folded.
 func checkName(field, name string) *fault.Error {
-	switch {
-	case name == "":
+	switch folded := oneline.Fold(name); {
+	case folded == "":
 		return fault.On(field, fault.Invalid, "Write a name.")
-	case utf8.RuneCountInString(name) > maxName:
+	case utf8.RuneCountInString(folded) > maxName:
 		return fault.On(field, fault.Invalid, fmt.Sprintf("The name is longer than %d characters.", maxName))
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-		return fault.On(field, fault.Invalid, "The name holds a character that can't be shown.")
+	case oneline.Hides(name):
+		return fault.On(field, fault.Invalid, "The name holds a character that can't be seen. Type it anew.")
 	}
 	return nil
 }

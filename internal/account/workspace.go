@@ -14,6 +14,7 @@ import (
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/oneline"
 	"keyhook/internal/slug"
 )
 
@@ -47,10 +48,10 @@ func createWorkspace(ctx context.Context, tx *sqlx.Tx, by audit.Actor, name stri
 		INSERT INTO workspaces AS w (id, name, slug, created_by) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (slug) DO NOTHING
 		RETURNING ` + workspaceColumns
-	name = strings.TrimSpace(name)
 	if f := checkName("workspace", name); f != nil {
 		return Workspace{}, f
 	}
+	name = oneline.Fold(name)
 	var person User
 	if err := tx.GetContext(ctx, &person, user, owner); err != nil {
 		return Workspace{}, noUser(err)

@@ -22,6 +22,13 @@ import (
 // bodySize is how many bytes each request posts.
 const bodySize = 1024
 
+// bodyOf makes a body that no other request has: equal ones are another case.
+func bodyOf(n int64) []byte {
+	body := fmt.Appendf(make([]byte, 0, bodySize), `{"n":%d,"data":"`, n)
+	body = append(body, bytes.Repeat([]byte("x"), bodySize-len(body)-2)...)
+	return append(body, `"}`...)
+}
+
 // A Target is where to send, and how.
 type Target struct {
 	URL     string
@@ -53,7 +60,6 @@ func send(ctx context.Context, target Target, connections int, seconds float64) 
 	transport := &http.Transport{MaxIdleConns: connections, MaxIdleConnsPerHost: connections, DisableCompression: true}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
-	body := append(append([]byte(`{"data":"`), bytes.Repeat([]byte("x"), bodySize-11)...), `"}`...)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -65,7 +71,7 @@ func send(ctx context.Context, target Target, connections int, seconds float64) 
 		senders.Go(func() {
 			for time.Now().Before(end) && ctx.Err() == nil {
 				at := time.Now()
-				if err := post(ctx, client, target, body); err != nil {
+				if err := post(ctx, client, target); err != nil {
 					cancel(err)
 					return
 				}
@@ -79,8 +85,9 @@ func send(ctx context.Context, target Target, connections int, seconds float64) 
 	return load{accepted: int64(len(all)), elapsed: time.Since(began), latencies: all}, context.Cause(ctx)
 }
 
-func post(ctx context.Context, client *http.Client, target Target, body []byte) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL, bytes.NewReader(body))
+func post(ctx context.Context, client *http.Client, target Target) error {
+	n := refs.Add(1)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL, bytes.NewReader(bodyOf(n)))
 	if err != nil {
 		return err
 	}
@@ -88,7 +95,7 @@ func post(ctx context.Context, client *http.Client, target Target, body []byte) 
 		request.Header.Set(name, value)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Idempotency-Key", fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), refs.Add(1)))
+	request.Header.Set("Idempotency-Key", fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), n))
 	response, err := client.Do(request)
 	if err != nil {
 		return err

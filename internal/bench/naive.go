@@ -42,28 +42,24 @@ func Naive(keys *keyring.Store, db *postgres.DB) http.Handler {
 
 func storeNaively(r *http.Request, db *postgres.DB, key keyring.Key, body []byte) (uuid.UUID, error) {
 	const signal = `
-		INSERT INTO signals (id, workspace_id, webhook_key_id, delivery_id, source, source_ref, received_at, epoch)
-		VALUES ($1, $2, $3, $4, $5, $6, now(), 1)`
+		INSERT INTO signals (id, workspace_id, webhook_key_id, source, source_ref, received_at, epoch)
+		VALUES ($1, $2, $3, $4, $5, now(), 1)`
 	const delivery = `
 		INSERT INTO deliveries (id, workspace_id, webhook_key_id, credential_generation, auth_method, outcome, status, scheme, endpoint,
 			address, content_type, source, source_ref, signal_id, body, body_size, body_sha256, received_at)
 		VALUES ($1, $2, $3, 1, 'api_key', 'accepted', 200, 'generic', '/hooks/{key}', '127.0.0.1', $4, $5, $6, $7, $8, $9, $10, now())`
 	const used = `UPDATE webhook_keys SET last_used_at = now() WHERE id = $1`
-	signalID, err := uuid.NewV7()
-	if err != nil {
-		return uuid.Nil, err
-	}
-	deliveryID, err := uuid.NewV7()
+	id, err := uuid.NewV7()
 	if err != nil {
 		return uuid.Nil, err
 	}
 	ref, sum := r.Header.Get("Idempotency-Key"), sha256.Sum256(body)
 	err = db.InTx(r.Context(), func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(r.Context(), signal, signalID, key.WorkspaceID, key.ID, deliveryID, key.Source, ref); err != nil {
+		if _, err := tx.ExecContext(r.Context(), signal, id, key.WorkspaceID, key.ID, key.Source, ref); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(r.Context(), delivery, deliveryID, key.WorkspaceID, key.ID, r.Header.Get("Content-Type"), key.Source, ref,
-			signalID, body, len(body), sum[:])
+		_, err := tx.ExecContext(r.Context(), delivery, id, key.WorkspaceID, key.ID, r.Header.Get("Content-Type"), key.Source, ref,
+			id, body, len(body), sum[:])
 		if err != nil {
 			return err
 		}
@@ -73,5 +69,5 @@ func storeNaively(r *http.Request, db *postgres.DB, key keyring.Key, body []byte
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("store: %w", err)
 	}
-	return signalID, nil
+	return id, nil
 }

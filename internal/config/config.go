@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Database says which database a command works on.
@@ -30,17 +31,18 @@ type MasterKey struct {
 
 // Serve is how the server faces the world.
 type Serve struct {
-	Addr       string   `name:"addr" env:"KEYHOOK_ADDR" default:"127.0.0.1:8080" help:"Address of console and ingestion; port 0 picks a free one."`
-	HooksAddr  string   `name:"hooks-addr" env:"KEYHOOK_HOOKS_ADDR" help:"A second address for ingestion, /docs, /healthz and /readyz alone. Set, the console's address does not ingest."`
-	HooksURL   string   `name:"hooks-url" env:"KEYHOOK_HOOKS_URL" placeholder:"URL" help:"Base of the addresses that senders are shown. Default: from the hooks address, else the public URL."`
-	PublicURL  string   `name:"public-url" env:"KEYHOOK_PUBLIC_URL" placeholder:"URL" help:"Base of every URL shown to people. https turns on Secure cookies and HSTS. Default: from the address."`
-	OpsAddr    string   `name:"ops-addr" env:"KEYHOOK_OPS_ADDR" default:"127.0.0.1:9464" help:"Address of /metrics; empty turns it off."`
-	MaxBody    Size     `name:"max-body" env:"KEYHOOK_MAX_BODY" default:"1MiB" help:"Largest request body."`
-	Proxies    Prefixes `name:"trusted-proxies" env:"KEYHOOK_TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed."`
-	LogFormat  string   `name:"log-format" env:"KEYHOOK_LOG_FORMAT" enum:"text,json,auto" default:"auto" help:"text or json. Default: text on a terminal, else json."`
-	Pprof      bool     `name:"pprof" env:"KEYHOOK_PPROF" help:"Serve /debug/pprof/ on the ops address."`
-	Migrate    bool     `name:"migrate" env:"KEYHOOK_MIGRATE" default:"true" negatable:"" help:"Apply pending migrations first; without it, refuse to start when some are pending."`
-	Workspaces string   `name:"workspaces" env:"KEYHOOK_WORKSPACES" enum:"everyone,operator" default:"everyone" help:"Who may create workspaces."`
+	Addr       string        `name:"addr" env:"KEYHOOK_ADDR" default:"127.0.0.1:8080" help:"Address of console and ingestion; port 0 picks a free one."`
+	HooksAddr  string        `name:"hooks-addr" env:"KEYHOOK_HOOKS_ADDR" help:"A second address for ingestion, /docs, /healthz and /readyz alone. Set, the console's address does not ingest."`
+	HooksURL   string        `name:"hooks-url" env:"KEYHOOK_HOOKS_URL" placeholder:"URL" help:"Base of the addresses that senders are shown. Default: from the hooks address, else the public URL."`
+	PublicURL  string        `name:"public-url" env:"KEYHOOK_PUBLIC_URL" placeholder:"URL" help:"Base of every URL shown to people. https turns on Secure cookies and HSTS. Default: from the address."`
+	OpsAddr    string        `name:"ops-addr" env:"KEYHOOK_OPS_ADDR" default:"127.0.0.1:9464" help:"Address of /metrics; empty turns it off."`
+	MaxBody    Size          `name:"max-body" env:"KEYHOOK_MAX_BODY" default:"1MiB" help:"Largest request body."`
+	Proxies    Prefixes      `name:"trusted-proxies" env:"KEYHOOK_TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is believed."`
+	LogFormat  string        `name:"log-format" env:"KEYHOOK_LOG_FORMAT" enum:"text,json,auto" default:"auto" help:"text or json. Default: text on a terminal, else json."`
+	Pprof      bool          `name:"pprof" env:"KEYHOOK_PPROF" help:"Serve /debug/pprof/ on the ops address."`
+	Migrate    bool          `name:"migrate" env:"KEYHOOK_MIGRATE" default:"true" negatable:"" help:"Apply pending migrations first; without it, refuse to start when some are pending."`
+	DrainDelay time.Duration `name:"drain-delay" env:"KEYHOOK_DRAIN_DELAY" default:"5s" help:"How long to go on after SIGTERM while /readyz says 503. Control-C ends at once."`
+	Workspaces string        `name:"workspaces" env:"KEYHOOK_WORKSPACES" enum:"everyone,operator" default:"everyone" help:"Who may create workspaces."`
 }
 
 // DefaultDataDir is /var/lib/keyhook for root, else keyhook in the user's folder
@@ -84,6 +86,21 @@ func (d *Database) Direct() string {
 	return d.URL
 }
 
+// Validate reports a master key file that can't be made or read.
+func (m MasterKey) Validate() error {
+	if m.File == "" {
+		return nil
+	}
+	dir := filepath.Dir(m.File)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("KEYHOOK_MASTER_KEY_FILE: there is no folder %s", dir)
+	}
+	if info, err := os.Stat(m.File); err == nil && info.IsDir() {
+		return fmt.Errorf("KEYHOOK_MASTER_KEY_FILE: %s is a folder", m.File)
+	}
+	return nil
+}
+
 // Path returns the master key file, by default in the data folder.
 func (m MasterKey) Path(dataDir string) string {
 	if m.File != "" {
@@ -92,27 +109,22 @@ func (m MasterKey) Path(dataDir string) string {
 	return filepath.Join(dataDir, "master.key")
 }
 
+const maxDrain = 5 * time.Minute
+
 // Validate reports the first setting that can't be used.
 func (s *Serve) Validate() error {
-	for _, a := range []struct{ name, value string }{{"addr", s.Addr}, {"hooks-addr", s.HooksAddr}, {"ops-addr", s.OpsAddr}} {
-		if a.value == "" && a.name != "addr" {
+	for _, a := range []setting{{"addr", &s.Addr}, {"hooks-addr", &s.HooksAddr}, {"ops-addr", &s.OpsAddr}} {
+		if *a.value == "" && a.name != "addr" {
 			continue
 		}
-		if err := checkAddr(a.value); err != nil {
-			return fmt.Errorf("--%s: %w", a.name, err)
+		if err := checkAddrs(a); err != nil {
+			return err
 		}
 	}
-	for _, u := range []struct {
-		name  string
-		value *string
-	}{{"public-url", &s.PublicURL}, {"hooks-url", &s.HooksURL}} {
-		base, err := checkBase(*u.value)
-		if err != nil {
-			return fmt.Errorf("--%s: %w", u.name, err)
-		}
-		*u.value = base
+	if s.DrainDelay < 0 || s.DrainDelay > maxDrain {
+		return fmt.Errorf("--drain-delay is not between 0s and %s", maxDrain)
 	}
-	return nil
+	return checkBases(setting{"public-url", &s.PublicURL}, setting{"hooks-url", &s.HooksURL})
 }
 
 func checkAddr(addr string) error {
@@ -126,8 +138,8 @@ func checkAddr(addr string) error {
 	return nil
 }
 
-// checkBase returns a base URL without its final slash; "" is none.
-func checkBase(base string) (string, error) {
+// CheckBase returns a base URL without its final slash; "" is none.
+func CheckBase(base string) (string, error) {
 	if base == "" {
 		return "", nil
 	}

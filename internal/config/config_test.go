@@ -85,6 +85,9 @@ func TestRefused(t *testing.T) {
 		{"--workspaces", "nobody"},
 		{"--pg-bin", "/nowhere"},
 		{"--direct-url", "postgres://x/y"},
+		{"--drain-delay", "-1s"},
+		{"--drain-delay", "6m"},
+		{"--drain-delay", "soon"},
 		{"--unknown"},
 	} {
 		if _, err := parse(args...); err == nil {

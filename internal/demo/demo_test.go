@@ -23,7 +23,7 @@ func TestFill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := accounts.SignIn(t.Context(), audit.Actor{Address: "192.0.2.1"}, login.Email, login.Password, "test"); err != nil {
+	if _, _, err := accounts.SignIn(t.Context(), audit.Actor{Address: "192.0.2.1"}, login.Email, login.Password, "test", ""); err != nil {
 		t.Errorf("signing in as told: %v", err)
 	}
 	for query, want := range map[string]int{

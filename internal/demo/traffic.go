@@ -75,7 +75,7 @@ func (f *filler) requests(senders []sender) []request {
 	for i := range all {
 		all[i].id = idAt(all[i].at, f.random.Uint64())
 		if all[i].firstOfSignal {
-			*all[i].signal = idAt(all[i].at, f.random.Uint64())
+			*all[i].signal = all[i].id
 		}
 	}
 	return all
@@ -152,16 +152,16 @@ func (f *filler) insert(ctx context.Context, tx *sqlx.Tx, part []request) error 
 	const delivery = `
 		INSERT INTO deliveries (id, workspace_id, webhook_key_id, credential_generation, auth_method, outcome, reason, status,
 			scheme, endpoint, address, user_agent, content_type, event_type, source, source_ref, signal_id,
-			body, body_size, body_sha256, body_key, received_at, took_us)
+			body, body_size, body_sha256, received_at, took_us)
 		SELECT id, $1, key, 1, method, outcome, reason, status, 'generic', '/hooks/{key}', address, 'demo/1.0', 'application/json',
 			event, source, ref, nullif(signal, ''::text)::uuid,
-			CASE WHEN outcome <> 'refused' THEN body END, octet_length(body), sum, ('x' || encode(substr(sum, 1, 8), 'hex'))::bit(64)::bigint, at, took
+			CASE WHEN outcome <> 'refused' THEN body END, octet_length(body), sum, at, took
 		FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::text[], $9::text[], $10::text[],
 			$11::text[], $12::text[], $13::bytea[], $14::bytea[], $15::timestamptz[], $16::bigint[])
 			AS r (id, key, method, outcome, reason, status, address, event, source, ref, signal, body, sum, at, took)`
 	const signal = `
-		INSERT INTO signals (id, workspace_id, webhook_key_id, delivery_id, source, source_ref, received_at, epoch)
-		SELECT signal_id, workspace_id, webhook_key_id, id, source, source_ref, received_at, 1
+		INSERT INTO signals (id, workspace_id, webhook_key_id, source, source_ref, received_at, epoch)
+		SELECT id, workspace_id, webhook_key_id, source, source_ref, received_at, 1
 		FROM deliveries WHERE outcome = 'accepted' AND id BETWEEN $1 AND $2
 		ON CONFLICT DO NOTHING`
 

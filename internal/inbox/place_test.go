@@ -80,7 +80,7 @@ func newID(t *testing.T) uuid.UUID {
 func (p *place) arrival(key int, ref, body string) inbox.Arrival {
 	p.t.Helper()
 	return inbox.Arrival{
-		ID: newID(p.t), WorkspaceID: p.workspace, KeyID: p.keys[key], Generation: 1, Method: inbox.ByAPIKey, Status: 200,
+		ID: newID(p.t), WorkspaceID: p.workspace, KeyID: p.keys[key], KeyVersion: 1, WatchBody: true, Generation: 1, Method: inbox.ByAPIKey, Status: 200,
 		Scheme: "generic", Endpoint: "/hooks/{key id}", Address: "192.0.2.1", UserAgent: "test", Source: "webhook",
 		SourceRef: ref, Body: []byte(body), BodySize: int64(len(body)),
 		ReceivedAt: time.Now().UTC().Truncate(time.Microsecond), Began: time.Now(),
@@ -99,13 +99,10 @@ func (p *place) refused(key int, body string) inbox.Arrival {
 func (p *place) try(writer int, batch ...inbox.Arrival) (results []inbox.Result, err error) {
 	ctx := context.WithoutCancel(p.t.Context())
 	err = p.ingestion.InTx(ctx, func(tx *sqlx.Tx) error {
-		if err := inbox.Hold(ctx, tx, batch); err != nil {
-			return err
-		}
-		if batch[0].KeyID == uuid.Nil && batch[0].Reason == "" {
+		results, err = inbox.Append(ctx, tx, p.box, writer, batch)
+		if err == nil && results[0].Stale {
 			return errGone
 		}
-		results, err = inbox.Append(ctx, tx, p.box, writer, batch)
 		return err
 	})
 	return results, err

@@ -77,7 +77,7 @@ func TestNothingIsOrphaned(t *testing.T) {
 	go writer.Run(ctx)
 	m := &machine{
 		accounts: account.NewStore(console, box, log), keyring: keyring.NewStore(console, box), raw: db.Raw(),
-		hooks: ingest.NewHandler(ingest.Config{MaxBody: 1 << 20}, keyring.NewStore(ingestion, box), writer, metrics, log),
+		hooks: ingest.NewHandler(ingest.Config{MaxBody: 1 << 20}, keyring.NewCache(keyring.NewStore(ingestion, box)), writer, metrics, log),
 	}
 	rapid.Check(t, m.sequence)
 
@@ -318,7 +318,7 @@ func (m *machine) read(r *rapid.T) []string {
 		UNION ALL SELECT 'signals ' || workspace_id || ' ' || coalesce(webhook_key_id::text, 'none') || ' ' || count(*) FROM signals GROUP BY workspace_id, webhook_key_id
 		UNION ALL SELECT 'deliveries ' || workspace_id || ' ' || count(*) FROM deliveries WHERE workspace_id IS NOT NULL GROUP BY workspace_id
 		UNION ALL SELECT 'orphaned signal ' || s.id FROM signals AS s WHERE NOT EXISTS (SELECT FROM workspaces AS w WHERE w.id = s.workspace_id)
-			OR NOT EXISTS (SELECT FROM deliveries AS d WHERE d.id = s.delivery_id)
+			OR NOT EXISTS (SELECT FROM deliveries AS d WHERE d.id = s.id)
 		UNION ALL SELECT 'orphaned delivery ' || d.id FROM deliveries AS d WHERE d.workspace_id IS NULL
 			OR NOT EXISTS (SELECT FROM workspaces AS w WHERE w.id = d.workspace_id)
 			OR d.webhook_key_id IS NOT NULL AND NOT EXISTS (SELECT FROM webhook_keys AS k WHERE k.id = d.webhook_key_id)

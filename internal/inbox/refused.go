@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -44,24 +45,27 @@ func (r *record) scopes() map[string]int {
 }
 
 // keepRefused keeps, sealed, the bodies and signatures of refused requests whose
-// key could be told, as far as the quotas allow. It returns the places in the
-// batch of those that were not kept. A refused request without a key costs the
-// same statements, so that its answer's time does not tell that there is none.
-func keepRefused(ctx context.Context, tx *sqlx.Tx, box *seal.Box, records []*record) (unkept map[int]bool, err error) {
+// key could be told, as far as the quotas allow, and notes whose were not. A
+// refused request without a key costs the same statements, so that its answer's
+// time does not tell that there is none.
+func keepRefused(ctx context.Context, tx *sqlx.Tx, box *seal.Box, records []*record) error {
 	var refused []*record
 	for _, r := range records {
-		if r.refused() {
+		switch {
+		case !r.refused():
+		case r.CountOnly:
+			r.unkept = true
+		default:
 			refused = append(refused, r)
 		}
 	}
 	if len(refused) == 0 {
-		return nil, nil
+		return nil
 	}
 	quotas, err := lockQuotas(ctx, tx, refused)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	unkept = map[int]bool{}
 	var kept []*record
 	for _, r := range refused {
 		switch {
@@ -69,13 +73,13 @@ func keepRefused(ctx context.Context, tx *sqlx.Tx, box *seal.Box, records []*rec
 		case spend(quotas, r.scopes()):
 			kept = append(kept, r)
 		default:
-			unkept[r.n] = true
+			r.unkept = true
 		}
 	}
 	if err := storeQuotas(ctx, tx, quotas); err != nil {
-		return nil, err
+		return err
 	}
-	return unkept, insertRefused(ctx, tx, box, kept)
+	return insertRefused(ctx, tx, box, kept)
 }
 
 // lockQuotas returns the current minute's rows that refused count against, made
@@ -169,4 +173,13 @@ func insertRefused(ctx context.Context, tx *sqlx.Tx, box *seal.Box, kept []*reco
 		return fmt.Errorf("keep refused requests: %w", err)
 	}
 	return nil
+}
+
+// recordset encodes rows for json_to_recordset.
+func recordset[Row any](rows []Row) (string, error) {
+	text, err := json.Marshal(rows)
+	if err != nil {
+		return "", fmt.Errorf("encode rows: %w", err)
+	}
+	return string(text), nil
 }

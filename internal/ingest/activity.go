@@ -73,7 +73,7 @@ func (a *Activity) note(results []written, batch []pending) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, p := range batch {
-		if p.key.ID == uuid.Nil {
+		if p.key.ID == uuid.Nil || results[i].Outcome == "" { // no key, or nothing was stored
 			continue
 		}
 		at := p.arrival.ReceivedAt

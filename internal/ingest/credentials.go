@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -135,9 +136,9 @@ func isIdentity(encoding string) bool {
 }
 
 // kept are the headers that are stored, and no others: none of them holds a
-// credential.
+// credential. Content-Type and User-Agent have columns of their own.
 var kept = []string{
-	"Content-Type", "User-Agent", "Webhook-Id", "Webhook-Timestamp", "X-Github-Event", "X-Github-Delivery",
+	"Webhook-Id", "Webhook-Timestamp", "X-Github-Event", "X-Github-Delivery",
 	"X-Shopify-Webhook-Id", "X-Shopify-Topic", "X-Gitlab-Event", "X-Gitlab-Event-Uuid", "Linear-Delivery",
 	"Linear-Event", "Idempotency-Key",
 }
@@ -145,19 +146,36 @@ var kept = []string{
 // maxHeaderText is how much of a header is stored, in bytes.
 const maxHeaderText = 512
 
-func keptHeaders(header http.Header) map[string]string {
-	headers := map[string]string{}
+// keptHeaders returns a JSON object of the headers that are stored, "" for none.
+// What became the event's ref is stored as that.
+func keptHeaders(header http.Header, e event) string {
+	var headers map[string]string
 	for _, name := range kept {
-		if values := header.Values(name); len(values) > 0 {
-			headers[strings.ToLower(name)] = clean(strings.Join(values, ", "), maxHeaderText)
+		values := header[name]
+		if len(values) == 0 || e.unsigned && len(values) == 1 && values[0] == e.ref {
+			continue
 		}
+		if headers == nil {
+			headers = map[string]string{}
+		}
+		headers[strings.ToLower(name)] = clean(strings.Join(values, ", "), maxHeaderText)
 	}
-	return headers
+	if headers == nil {
+		return ""
+	}
+	text, err := json.Marshal(headers)
+	if err != nil {
+		panic(err) // a map of strings
+	}
+	return string(text)
 }
 
 // clean makes a sender's text fit to store: UTF-8 without control characters,
 // at most limit bytes.
 func clean(text string, limit int) string {
+	if len(text) <= limit && isPlain(text) {
+		return text
+	}
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return -1
@@ -168,4 +186,14 @@ func clean(text string, limit int) string {
 		text = strings.ToValidUTF8(text[:limit], "")
 	}
 	return text
+}
+
+// isPlain reports whether text is printable ASCII.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

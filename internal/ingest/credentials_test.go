@@ -75,7 +75,7 @@ func TestRecordedProof(t *testing.T) {
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	log, metrics := pgtest.Log(t), ingest.NewMetrics(prometheus.NewRegistry())
-	handler := ingest.NewHandler(ingest.Config{MaxBody: maxBody}, nil, nil, metrics, log) // every look-up panics
+	handler := ingest.NewHandler(ingest.Config{MaxBody: maxBody}, nil, ingest.NewDiscarder(metrics), metrics, log) // every look-up panics
 	recorder := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodPost, "/hooks/x", strings.NewReader("x"))
 	request.Header.Set("X-API-Key", keyring.NewAPIKey().Reveal())

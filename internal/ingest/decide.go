@@ -14,46 +14,96 @@ import (
 	"github.com/google/uuid"
 
 	"keyhook/internal/inbox"
+	"keyhook/internal/keyring"
 )
 
 // decide finds a webhook's answer: first whether its credentials hold, then
 // whether the key's rules allow it, and only then what its body says, so that
 // nobody without a key can probe the parser.
+//
+// What is remembered of keys may let a request go on, since the transaction that
+// stores it asks again; but it turns nobody away.
 func (h *Handler) decide(ctx context.Context, rq *request) (answer, error) {
 	c := presented(rq)
-	p, err := h.verify(ctx, rq, c)
-	if rq.unreadable != "" { // the answer is known, whatever the database says
-		p.reason = rq.unreadable
-		return h.refuse(ctx, rq, c, p, refusal(rq.unreadable, "", nil)), nil
+	view := h.keys.View(false)
+	for range maxChanges {
+		v, err := h.judge(ctx, rq, c, view)
+		if err != nil {
+			return answer{}, err
+		}
+		if v.reason != "" {
+			if v.ofKey && view.Remembered() {
+				view = h.keys.View(true)
+				continue
+			}
+			return h.refuse(rq, c, v), nil
+		}
+		a, done, err := h.submit(rq, c, v)
+		if done || err != nil {
+			return a, err
+		}
+		h.metrics.stale.Inc()
+		view = h.keys.View(true)
 	}
-	if c.wrong != "" {
-		return h.refuse(ctx, rq, c, p, refusal(c.wrong, "", c.hints)), nil
-	}
-	if err != nil {
-		return answer{}, err
-	}
-	event, detail := h.admit(rq, c, &p)
-	if p.reason != "" {
-		return h.refuse(ctx, rq, c, p, refusal(p.reason, detail, nil)), nil
-	}
-	s := newSubmission(rq, c, p)
-	s.arrival.Source, s.arrival.SourceRef = event.source, event.ref
-	return h.submit(ctx, s)
+	return answer{}, errKeyChanges
 }
 
-// submit stores what was admitted. The transaction has the last word.
-func (h *Handler) submit(ctx context.Context, s submission) (answer, error) {
-	done, err := h.writer.Write(ctx, s)
-	if err != nil {
-		return answer{}, err
+// maxChanges is how often a key may change while one request is decided on.
+const maxChanges = 5
+
+var errKeyChanges = errors.New("the key keeps changing")
+
+// A verdict is what became of a request before it is stored. Its reason is why it
+// is refused.
+type verdict struct {
+	proof
+	event  event
+	detail string   // instead of the reason's
+	hints  []string // from the request alone
+	ofKey  bool     // the reason comes from what is known of the key
+}
+
+// judge finds out whether a request may be stored.
+func (h *Handler) judge(ctx context.Context, rq *request, c credentials, view *keyring.View) (verdict, error) {
+	p, err := h.verify(ctx, rq, c, view)
+	v := verdict{proof: p}
+	switch { // what is known whatever the database says
+	case rq.unreadable != "":
+		v.reason = rq.unreadable
+		return v, nil
+	case c.wrong != "":
+		v.reason, v.hints = c.wrong, c.hints
+		return v, nil
+	case err != nil:
+		return verdict{}, err
 	}
-	if done.Outcome == inbox.Refused {
-		h.metrics.refusals.WithLabelValues(string(done.Reason)).Inc()
-		a := refusal(done.Reason, "", nil)
-		a.allowance = done.allowance
-		return a, nil
+	if len(rq.body) > largeBody {
+		h.parsers <- struct{}{}
+		defer func() { <-h.parsers }()
 	}
-	return answer{accepted: done.Result, allowance: done.allowance}, nil
+	v.event, v.detail = h.admit(rq, c, &v.proof)
+	v.ofKey = true
+	return v, nil
+}
+
+// submit stores what was admitted. The transaction has the last word: done is
+// false if the key is not what it was.
+func (h *Handler) submit(rq *request, c credentials, v verdict) (a answer, done bool, err error) {
+	s := newSubmission(rq, c, v.proof)
+	s.arrival.Source, s.arrival.SourceRef = v.event.source, v.event.ref
+	s.arrival.WatchBody = v.event.ref == "" || v.event.unsigned
+	s.arrival.Headers = keptHeaders(rq.header, v.event)
+	result, err := h.writer.Write(s, rq.deadline)
+	switch {
+	case err != nil || result.Stale:
+		return answer{}, false, err
+	case result.over:
+		v.reason = reasonOver(result.allowance)
+		a := h.refuse(rq, c, v)
+		a.allowance = result.allowance
+		return a, true, nil
+	}
+	return answer{accepted: result.Result, allowance: result.allowance}, true, nil
 }
 
 // recordWithin is how long an answer that is known waits to be recorded.
@@ -61,18 +111,23 @@ const recordWithin = 1500 * time.Millisecond
 
 // refuse records a refused request and returns its answer. The answer stands
 // even if the record can't be made: it is not the sender who should try again.
-func (h *Handler) refuse(ctx context.Context, rq *request, c credentials, p proof, a answer) answer {
-	if p.reason == "" {
-		p.reason = c.wrong
+func (h *Handler) refuse(rq *request, c credentials, v verdict) answer {
+	a := refusal(v.reason, v.detail, v.hints)
+	h.metrics.refusals.WithLabelValues(string(v.reason)).Inc()
+	s := newSubmission(rq, c, v.proof)
+	s.arrival.Headers = keptHeaders(rq.header, event{})
+	s.arrival.Refuse(v.reason, a.status())
+	s.arrival.CountOnly = !h.caps.take(s.arrival)
+	if s.arrival.CountOnly {
+		h.metrics.notKept.Inc()
 	}
-	h.metrics.refusals.WithLabelValues(string(p.reason)).Inc()
-	s := newSubmission(rq, c, p)
-	s.arrival.Refuse(p.reason, a.status())
-	ctx, cancel := context.WithTimeout(ctx, recordWithin)
-	defer cancel()
-	if _, err := h.writer.Write(ctx, s); err != nil {
+	deadline := rq.deadline
+	if soon := time.Now().Add(recordWithin); soon.Before(deadline) {
+		deadline = soon
+	}
+	if _, err := h.writer.Write(s, deadline); err != nil {
 		h.metrics.unrecorded.Inc()
-		h.log.WarnContext(ctx, "refused webhook not recorded", "endpoint", rq.route.endpoint, "request_id", rq.id, "err", err)
+		h.log.Warn("refused webhook not recorded", "endpoint", rq.route.endpoint, "request_id", rq.id, "err", err)
 	}
 	return a
 }
@@ -84,13 +139,14 @@ func newSubmission(rq *request, c credentials, p proof) submission {
 		address = rq.address.String()
 	}
 	return submission{
-		key: p.key, apiKeyGeneration: p.apiKeyGeneration, secretGeneration: p.secretGeneration,
+		key: p.key,
 		arrival: inbox.Arrival{
-			ID: rq.id, WorkspaceID: p.workspaceID, KeyID: p.key.ID, Generation: p.generation(), Method: c.method,
+			ID: rq.id, WorkspaceID: p.workspaceID, KeyID: p.key.ID, KeyVersion: p.key.Version, ValidUntil: p.until,
+			Generation: p.generation(), Method: c.method,
 			Status: 200, Scheme: p.key.Scheme, Endpoint: rq.route.endpoint, Address: address,
 			UserAgent:   clean(rq.header.Get("User-Agent"), maxHeaderText),
 			ContentType: clean(rq.header.Get("Content-Type"), maxRef),
-			Headers:     keptHeaders(rq.header), Source: p.key.Source, Signature: c.signatureRaw,
+			Source:      p.key.Source, Signature: c.signatureRaw,
 			Body: rq.body, BodySize: rq.bodySize, ReceivedAt: rq.receivedAt, Began: rq.began,
 		},
 	}
@@ -139,7 +195,7 @@ func (h *Handler) admit(rq *request, c credentials, p *proof) (e event, detail s
 	}
 	if (e.ref == "" || e.unsigned) && p.key.IdenticalBodies == "duplicate" {
 		sum := sha256.Sum256(rq.body)
-		e.ref = bodyRefPrefix + hex.EncodeToString(sum[:])
+		e.ref, e.unsigned = bodyRefPrefix+hex.EncodeToString(sum[:]), false // nothing else may have this body
 	}
 	return e, ""
 }

@@ -1,9 +1,9 @@
 package ingest
 
 import (
-	"context"
 	"net/http"
 	"net/netip"
+	"time"
 )
 
 // ReadEnvelope, RefAt and ClientAddress are what the tests see of the parsers.
@@ -50,18 +50,19 @@ func IsFieldError(err error) bool {
 	return ok
 }
 
-// Fill puts as much into the writer's queue as it takes.
+// Fill puts as much into the writer's queues as they take.
 func (w *Writer) Fill() {
 	for range maxQueue {
-		w.queue <- pending{done: make(chan outcome, 1)}
+		w.accepted <- pending{done: make(chan outcome, 1)}
+		w.refused <- pending{done: make(chan outcome, 1)}
 	}
 }
 
-// Waiting is how long the queue is.
-func (w *Writer) Waiting() int { return len(w.queue) }
+// Waiting is how long the queues are.
+func (w *Writer) Waiting() int { return len(w.accepted) + len(w.refused) }
 
 // Try writes an empty submission.
-func (w *Writer) Try(ctx context.Context) error {
-	_, err := w.Write(ctx, submission{})
+func (w *Writer) Try() error {
+	_, err := w.Write(submission{}, time.Now().Add(time.Second))
 	return err
 }

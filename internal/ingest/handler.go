@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,9 +25,16 @@ const (
 	// promised within 2.5 s.
 	answerWithin = 2300 * time.Millisecond
 
-	// unauthorizedAfter is the least time that a 401 takes: longer than a quiet
-	// machine works on one, so that what was found can't be told from it.
+	// unauthorizedAfter is the least time that a 401 takes from the end of its body,
+	// and unauthorizedEach what each MiB of the body adds: longer than a quiet machine
+	// works on one, sixteen MACs included, so that what was found can't be told from it.
 	unauthorizedAfter = 25 * time.Millisecond
+	unauthorizedEach  = 20 * time.Millisecond
+
+	// bodiesInFlight is how much of bodies may be held at a time, in bytes, and
+	// largeBody from when on parsing waits for a place: it takes many times the body.
+	bodiesInFlight = 64 << 20
+	largeBody      = 64 << 10
 )
 
 // Config is what a Handler must be told.
@@ -40,27 +46,27 @@ type Config struct {
 
 // A Handler answers the webhook endpoints. It must see raw paths: see Prefixed.
 type Handler struct {
-	config   Config
-	keys     *keyring.Store
-	writer   *Writer
-	metrics  *Metrics
-	log      *slog.Logger
-	dummy    string // a secret that no sender has, for work that must take its time
-	draining atomic.Bool
+	config  Config
+	keys    *keyring.Cache
+	caps    *caps
+	budget  budget
+	parsers chan struct{} // a place for each large body that is parsed
+	writer  *Writer
+	metrics *Metrics
+	log     *slog.Logger
+	dummy   string // a secret that no sender has, for work that must take its time
 }
 
-// NewHandler returns a Handler that looks keys up in keys, which must be on the
-// ingestion pool, and stores through writer.
-func NewHandler(config Config, keys *keyring.Store, writer *Writer, metrics *Metrics, log *slog.Logger) *Handler {
-	return &Handler{
+// NewHandler returns a Handler that looks keys up in keys, whose store must be on
+// the ingestion pool, and stores through writer.
+func NewHandler(config Config, keys *keyring.Cache, writer *Writer, metrics *Metrics, log *slog.Logger) *Handler {
+	h := &Handler{
 		config: config, keys: keys, writer: writer, metrics: metrics, log: log,
-		dummy: keyring.NewSecret().Reveal(),
+		caps: newCaps(time.Now, log), parsers: make(chan struct{}, 2), dummy: keyring.NewSecret().Reveal(),
 	}
+	h.budget.limit = max(bodiesInFlight, 8*config.MaxBody)
+	return h
 }
-
-// Drain makes the handler refuse webhooks from now on with a 503, so that
-// senders turn to another instance or come back.
-func (h *Handler) Drain() { h.draining.Store(true) }
 
 // ServeHTTP answers every request with X-Request-ID, and never with a redirect.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -92,40 +98,31 @@ const allowedMethods = "GET, HEAD, OPTIONS, POST"
 
 // finish counts and writes an answer.
 func (h *Handler) finish(w http.ResponseWriter, id uuid.UUID, began time.Time, a answer) {
-	if a.problem.status == http.StatusUnauthorized {
-		time.Sleep(time.Until(began.Add(unauthorizedAfter)))
-	}
 	h.metrics.answered(a, began)
-	if h.draining.Load() {
-		w.Header().Set("Connection", "close")
-	}
 	h.write(w, id.String(), a)
 }
 
-// receive reads a webhook and finds its answer. The work goes on behind an
-// answer that the clock demanded: what it commits, a sender's retry will find.
+// receive reads a webhook and finds its answer. Each step has the deadline of
+// the answer. What is committed behind it, a sender's retry will find.
 func (h *Handler) receive(w http.ResponseWriter, r *http.Request, id uuid.UUID, began time.Time, route route) answer {
-	if h.draining.Load() {
+	held, ok := h.budget.take(r.ContentLength, h.config.MaxBody)
+	if !ok {
+		h.metrics.overBudget.Inc()
 		return answer{problem: unavailable}
 	}
 	rq := h.read(w, r, id, began, route)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), answerWithin)
-	answers := make(chan answer, 1)
-	go func() {
-		defer cancel()
-		answers <- h.guard(ctx, rq)
-	}()
-	select {
-	case a := <-answers:
-		return a
-	case <-ctx.Done():
+	read := time.Now()
+	rq.deadline = read.Add(answerWithin)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), rq.deadline)
+	h.writer.inFlight.Add(1)
+	a := h.guard(ctx, rq)
+	h.writer.inFlight.Add(-1)
+	cancel()
+	h.budget.give(held)
+	if a.problem.status == http.StatusUnauthorized {
+		time.Sleep(time.Until(read.Add(unauthorizedAfter + time.Duration(float64(rq.bodySize)/(1<<20)*float64(unauthorizedEach)))))
 	}
-	select { // both may be ready
-	case a := <-answers:
-		return a
-	default:
-		return answer{problem: unavailable}
-	}
+	return a
 }
 
 // guard turns a panic into a 503: the sender learns nothing of it.
@@ -155,6 +152,7 @@ type request struct {
 	body       []byte
 	bodySize   int64        // more than body holds, if it was too large
 	unreadable inbox.Reason // why there is no body to look at
+	deadline   time.Time    // of the answer
 }
 
 // read takes the body, as far as it may go.
@@ -170,7 +168,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, id uuid.UUID, beg
 	if encodings := r.Header.Values("Content-Encoding"); len(encodings) > 1 || (len(encodings) == 1 && !isIdentity(encodings[0])) {
 		rq.unreadable = inbox.BodyEncoded
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.config.MaxBody))
+	body, err := readBody(http.MaxBytesReader(w, r.Body, h.config.MaxBody), r.ContentLength)
 	rq.body, rq.bodySize = body, int64(len(body))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		rq.unreadable, rq.bodySize = inbox.BodyTooLarge, rq.bodySize+1
@@ -178,4 +176,17 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, id uuid.UUID, beg
 		rq.unreadable = inbox.BodyUnreadable
 	}
 	return rq
+}
+
+// readBody reads a body of a known size into as much memory as it takes.
+func readBody(r io.Reader, size int64) ([]byte, error) {
+	if size < 0 {
+		return io.ReadAll(r)
+	}
+	body := make([]byte, size)
+	n, err := io.ReadFull(r, body)
+	if errors.Is(err, io.EOF) && size == 0 {
+		err = nil
+	}
+	return body[:n], err
 }

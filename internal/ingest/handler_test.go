@@ -252,14 +252,3 @@ func TestRefusedBodyIsKept(t *testing.T) {
 		t.Errorf("KeptOf = %d bytes, %q, %v, %v", len(kept.Body), kept.Signature, found, err)
 	}
 }
-
-func TestDraining(t *testing.T) {
-	t.Parallel()
-	s := newStage(t)
-	key := s.issue(keyring.Draft{Name: "one"})
-	s.handler.Drain()
-	got := s.post(hook(key), "x", "X-API-Key", key.APIKey.Reveal())
-	if got.status != 503 || got.body.Code != "UNAVAILABLE" || got.header.Get("Retry-After") == "" {
-		t.Errorf("while draining = %d %s", got.status, got.text)
-	}
-}

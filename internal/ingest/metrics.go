@@ -14,10 +14,15 @@ type Metrics struct {
 	requests   *prometheus.CounterVec
 	took       prometheus.Histogram
 	batches    prometheus.Histogram
-	queued     prometheus.Gauge
+	commits    prometheus.Histogram
 	refusals   *prometheus.CounterVec
+	notKept    prometheus.Counter
 	unrecorded prometheus.Counter
 	failures   prometheus.Counter
+	retries    prometheus.Counter
+	stale      prometheus.Counter
+	overBudget prometheus.Counter
+	registerer prometheus.Registerer
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -31,23 +36,40 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
 		batches: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "keyhook_ingest_batch_size", Help: "Requests committed together.", Buckets: prometheus.ExponentialBuckets(1, 2, 7),
+			Name: "keyhook_ingest_batch_size", Help: "Requests committed together.", Buckets: prometheus.ExponentialBuckets(1, 2, 9),
 		}),
-		queued: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "keyhook_ingest_queue_length", Help: "Requests that wait for a writer.",
+		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "keyhook_ingest_commit_seconds", Help: "Time that a batch takes in the database.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyhook_ingest_refused_total", Help: "Refused requests, by reason.",
 		}, []string{"reason"}),
-		unrecorded: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "keyhook_ingest_refused_not_recorded_total", Help: "Refused requests that the log could not take.",
-		}),
-		failures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "keyhook_ingest_write_failures_total", Help: "Requests whose write failed or has an unknown outcome.",
-		}),
+		notKept:    counter("refused_not_kept", "Refused requests that were counted and left no row in the log."),
+		unrecorded: counter("refused_not_recorded", "Refused requests that could be neither recorded nor counted."),
+		failures:   counter("write_failures", "Requests whose write failed or has an unknown outcome."),
+		retries:    counter("batch_retries", "Batches that were tried again, whole or in halves."),
+		stale:      counter("stale_keys", "Requests whose key had changed since it was looked up."),
+		overBudget: counter("over_budget", "Requests refused because too much of bodies was held."),
+		registerer: registerer,
 	}
-	registerer.MustRegister(m.requests, m.took, m.batches, m.queued, m.refusals, m.unrecorded, m.failures)
+	registerer.MustRegister(m.requests, m.took, m.batches, m.commits, m.refusals, m.notKept, m.unrecorded, m.failures, m.retries, m.stale, m.overBudget)
 	return m
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "keyhook_ingest_" + name + "_total", Help: help})
+}
+
+// watch adds a writer's queues to the metrics.
+func (m *Metrics) watch(w *Writer) {
+	for lane, queue := range map[string]chan pending{"accepted": w.accepted, "refused": w.refused} {
+		m.registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "keyhook_ingest_queue_length", Help: "Requests that wait for a writer.", ConstLabels: prometheus.Labels{"lane": lane},
+		}, func() float64 { return float64(len(queue)) }))
+	}
+	m.registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "keyhook_ingest_in_flight", Help: "Requests that were read and are not answered yet.",
+	}, func() float64 { return float64(w.inFlight.Load()) }))
 }
 
 func (m *Metrics) answered(a answer, began time.Time) {

@@ -50,7 +50,24 @@ func newStage(t *testing.T) *stage {
 func newStageOn(t *testing.T, db *pgtest.Database, pool *postgres.DB) *stage {
 	t.Helper()
 	s := &stage{Database: db, t: t, box: pgtest.Box(t)}
-	console := db.Console()
+	s.serve(pool)
+	s.workspace = s.addWorkspace()
+	s.by = audit.Actor{WorkspaceID: s.workspace, Kind: audit.CLI, Label: "test"}
+	return s
+}
+
+// newStageBeside returns another instance on the same database.
+func newStageBeside(one *stage) *stage {
+	one.t.Helper()
+	s := &stage{Database: one.Database, t: one.t, box: one.box, workspace: one.workspace, by: one.by}
+	s.serve(one.Ingestion())
+	return s
+}
+
+func (s *stage) serve(pool *postgres.DB) {
+	t := s.t
+	t.Helper()
+	console := s.Console()
 	s.keys, s.events = keyring.NewStore(console, s.box), inbox.NewStore(console, s.box)
 	log := pgtest.Log(t)
 	s.activity = ingest.NewActivity(pool, inbox.NewStore(pool, s.box), log)
@@ -60,7 +77,7 @@ func newStageOn(t *testing.T, db *pgtest.Database, pool *postgres.DB) *stage {
 		DocsURL: "https://keyhook.example.com", MaxBody: maxBody,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}
-	s.handler = ingest.NewHandler(config, keyring.NewStore(pool, s.box), writer, metrics, log)
+	s.handler = ingest.NewHandler(config, keyring.NewCache(keyring.NewStore(pool, s.box)), writer, metrics, log)
 	working, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { writer.Run(working) })
@@ -68,9 +85,6 @@ func newStageOn(t *testing.T, db *pgtest.Database, pool *postgres.DB) *stage {
 	server := httptest.NewServer(ingest.Prefixed(s.handler, http.NotFoundHandler()))
 	t.Cleanup(server.Close)
 	s.url = server.URL
-	s.workspace = s.addWorkspace()
-	s.by = audit.Actor{WorkspaceID: s.workspace, Kind: audit.CLI, Label: "test"}
-	return s
 }
 
 func (s *stage) addWorkspace() uuid.UUID {

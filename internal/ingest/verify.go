@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,7 +18,16 @@ type proof struct {
 	workspaceID      uuid.UUID   // Nil if none could be told
 	apiKeyGeneration int         // 0: no API key held
 	secretGeneration int         // 0: no secret held
+	until            time.Time   // when what was proved ends to be valid; zero: never
 	reason           inbox.Reason
+}
+
+// holds notes that a credential was proved.
+func (p *proof) holds(found keyring.Found) {
+	p.key, p.workspaceID = found.Key, found.Key.WorkspaceID
+	if found.Until != nil && (p.until.IsZero() || found.Until.Before(p.until)) {
+		p.until = *found.Until
+	}
 }
 
 // generation is that of the credential that proved the most.
@@ -37,28 +47,28 @@ func (p *proof) refuse(reason inbox.Reason) {
 
 // verify looks up what the credentials name and holds them against it. Its
 // errors are trouble with the database; everything else is a reason.
-func (h *Handler) verify(ctx context.Context, rq *request, c credentials) (proof, error) {
+func (h *Handler) verify(ctx context.Context, rq *request, c credentials, keys *keyring.View) (proof, error) {
 	p := proof{reason: c.wrong}
 	var err error
 	switch {
 	case !rq.route.signals():
-		err = h.verifyHook(ctx, rq, c, &p)
+		err = h.verifyHook(ctx, rq, c, keys, &p)
 	case c.signed:
-		err = h.verifyWorkspace(ctx, rq, c, &p)
+		err = h.verifyWorkspace(ctx, rq, c, keys, &p)
 	}
 	if err != nil {
 		return proof{}, err
 	}
 	if c.apiKey != "" && c.wrong == "" { // whatever was found so far, so that the time tells nothing
-		err = h.verifyAPIKey(ctx, c, &p)
+		err = h.verifyAPIKey(ctx, c, keys, &p)
 	}
 	return p, err
 }
 
 // verifyHook finds the key that the path names, and checks the signature with
 // its secrets. An unknown key costs as much as a wrong signature.
-func (h *Handler) verifyHook(ctx context.Context, rq *request, c credentials, p *proof) error {
-	key, credentials, err := h.keys.ByID(ctx, c.keyID)
+func (h *Handler) verifyHook(ctx context.Context, rq *request, c credentials, keys *keyring.View, p *proof) error {
+	key, credentials, err := keys.ByID(ctx, c.keyID)
 	if isNotFound(err) {
 		p.refuse(inbox.UnknownKey)
 		h.verifyNothing(rq, c)
@@ -75,8 +85,8 @@ func (h *Handler) verifyHook(ctx context.Context, rq *request, c credentials, p 
 }
 
 // verifyWorkspace tries the secrets of a workspace's generic keys.
-func (h *Handler) verifyWorkspace(ctx context.Context, rq *request, c credentials, p *proof) error {
-	secrets, tooMany, err := h.keys.Generic(ctx, c.workspaceID, c.keyID)
+func (h *Handler) verifyWorkspace(ctx context.Context, rq *request, c credentials, keys *keyring.View, p *proof) error {
+	secrets, tooMany, err := keys.Generic(ctx, c.workspaceID, c.keyID)
 	if err != nil {
 		return fmt.Errorf("look up the workspace's keys: %w", err)
 	}
@@ -111,7 +121,8 @@ func (h *Handler) verifySecrets(rq *request, c credentials, secrets []keyring.Fo
 		if ok, err := c.signature.Verify(found.Secret.Reveal(), rq.body); !ok || err != nil {
 			continue
 		}
-		p.key, p.workspaceID, p.secretGeneration = found.Key, found.Key.WorkspaceID, found.Generation
+		p.holds(found)
+		p.secretGeneration = found.Generation
 		if found.State == keyring.Valid {
 			return
 		}
@@ -131,8 +142,8 @@ func (h *Handler) verifyNothing(rq *request, c credentials) {
 
 // verifyAPIKey checks an API key, and that it belongs to the key that was found
 // by other means, if one was.
-func (h *Handler) verifyAPIKey(ctx context.Context, c credentials, p *proof) error {
-	found, err := h.keys.ByAPIKey(ctx, c.apiKey)
+func (h *Handler) verifyAPIKey(ctx context.Context, c credentials, keys *keyring.View, p *proof) error {
+	found, err := keys.ByAPIKey(ctx, c.apiKey)
 	switch {
 	case isNotFound(err):
 		p.refuse(inbox.UnknownAPIKey)
@@ -143,7 +154,8 @@ func (h *Handler) verifyAPIKey(ctx context.Context, c credentials, p *proof) err
 		p.refuse(inbox.KeyMismatch)
 		return nil
 	}
-	p.key, p.workspaceID, p.apiKeyGeneration = found.Key, found.Key.WorkspaceID, found.Generation
+	p.holds(found)
+	p.apiKeyGeneration = found.Generation
 	if found.State != keyring.Valid {
 		p.refuse(reasonOf(found.State))
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -20,32 +21,40 @@ import (
 )
 
 const (
-	workers       = 4
-	maxQueue      = 1024
-	maxBatch      = 64
+	writers       = 2 // of accepted requests; while one commits, the batch of the other gathers
+	maxQueue      = 4096
+	maxBatch      = 256
 	maxBatchBytes = 8 << 20
 	maxRetries    = 3
 	commitWithin  = 5 * time.Second
+
+	// linger is how long a batch waits for more, until half of the requests in
+	// flight have arrived. A lone request waits for nobody.
+	linger = 1500 * time.Microsecond
+
+	// Refused requests have a writer of their own, so that a flood of them does not
+	// hold up the others. A 401 takes its time anyway, so their batches may gather.
+	refusedLinger = 5 * time.Millisecond
 )
 
 // A submission is a request on its way to the inbox.
 type submission struct {
-	arrival          inbox.Arrival
-	key              keyring.Key // what was known of it when it was looked up; ID Nil: none could be told
-	apiKeyGeneration int         // 0: no API key held
-	secretGeneration int         // 0: no secret held
+	arrival inbox.Arrival
+	key     keyring.Key // as it was checked; ID Nil: none could be told
 }
 
 // written is what became of a submission.
 type written struct {
 	inbox.Result
 	allowance *keyring.Allowance // of a key with a limit
+	over      bool               // of its allowance: nothing was stored
 }
 
-// A pending submission is waited for.
+// A pending submission is waited for until its deadline.
 type pending struct {
 	submission
-	done chan<- outcome
+	deadline time.Time
+	done     chan<- outcome
 }
 
 type outcome struct {
@@ -63,18 +72,22 @@ type Writer struct {
 	activity *Activity
 	metrics  *Metrics
 	log      *slog.Logger
-	queue    chan pending
-	number   int // of the first worker, in delivery_counts
+	number   int // of the first writer, in delivery_counts
 	discards bool
+
+	accepted, refused chan pending
+	inFlight          atomic.Int64 // requests to be accepted that are not answered yet
 }
 
 // NewWriter returns a Writer to db, the ingestion pool. It tells activity which
 // keys were used.
 func NewWriter(db *postgres.DB, box *seal.Box, activity *Activity, metrics *Metrics, log *slog.Logger) *Writer {
-	return &Writer{
-		db: db, box: box, activity: activity, metrics: metrics, log: log,
-		queue: make(chan pending, maxQueue), number: rand.IntN(8000) * workers,
+	w := &Writer{
+		db: db, box: box, activity: activity, metrics: metrics, log: log, number: 1 + rand.IntN(8000)*(writers+1),
+		accepted: make(chan pending, maxQueue), refused: make(chan pending, maxQueue),
 	}
+	metrics.watch(w)
+	return w
 }
 
 var (
@@ -85,36 +98,44 @@ var (
 
 // Write returns once s is committed, or could not be. It does not wait for room
 // in a full queue. After an error s may still be committed.
-func (w *Writer) Write(ctx context.Context, s submission) (written, error) {
+func (w *Writer) Write(s submission, deadline time.Time) (written, error) {
 	if w.discards {
 		return discard(s)
 	}
+	queue := w.accepted
+	if s.arrival.Reason != "" {
+		queue = w.refused
+	}
 	done := make(chan outcome, 1)
 	select {
-	case w.queue <- pending{s, done}:
-		w.metrics.queued.Inc()
+	case queue <- pending{s, deadline, done}:
 	default:
 		return written{}, errFull
 	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
 	select {
 	case o := <-done:
 		return o.written, o.err
-	case <-ctx.Done():
+	case <-timer.C:
 		return written{}, errTooLate
 	}
 }
 
 // Run commits submissions until ctx is done. Cancel ctx only when no request is
-// in flight: what is still in the queue then is refused.
+// in flight: what is still in a queue then is refused.
 func (w *Writer) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	for i := range workers {
-		running.Go(func() { w.work(ctx, w.number+i) })
+	for i := range writers {
+		running.Go(func() { w.work(ctx, w.number+i, w.gatherAccepted) })
 	}
+	running.Go(func() { w.work(ctx, w.number+writers, w.gatherRefused) })
 	running.Wait()
 	for {
 		select {
-		case p := <-w.queue:
+		case p := <-w.accepted:
+			p.done <- outcome{err: errStopped}
+		case p := <-w.refused:
 			p.done <- outcome{err: errStopped}
 		default:
 			return
@@ -122,29 +143,63 @@ func (w *Writer) Run(ctx context.Context) {
 	}
 }
 
-func (w *Writer) work(ctx context.Context, number int) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case first := <-w.queue:
-			batch := w.gather(first)
-			w.metrics.queued.Sub(float64(len(batch)))
-			w.metrics.batches.Observe(float64(len(batch)))
-			w.commit(ctx, number, batch, 0)
+func (w *Writer) work(ctx context.Context, number int, gather func(context.Context) []pending) {
+	for ctx.Err() == nil {
+		batch := gather(ctx)
+		if len(batch) == 0 {
+			continue
 		}
+		w.metrics.batches.Observe(float64(len(batch)))
+		w.commit(ctx, number, batch, 0)
 	}
 }
 
-// gather returns first and what else is already waiting, as far as one batch may
-// go.
-func (w *Writer) gather(first pending) []pending {
-	batch, size := []pending{first}, len(first.arrival.Body)
+func (w *Writer) gatherAccepted(ctx context.Context) []pending {
+	return gather(ctx, w.accepted, linger, func() int { return int(w.inFlight.Load() / 2) })
+}
+
+func (w *Writer) gatherRefused(ctx context.Context) []pending {
+	return gather(ctx, w.refused, refusedLinger, func() int { return maxBatch })
+}
+
+// gather waits for a submission and returns it with what comes within the time to
+// linger, until there are enough or as many as a batch may have. Those whose
+// sender was answered already are left out: they asked too long ago.
+func gather(ctx context.Context, queue <-chan pending, linger time.Duration, enough func() int) (batch []pending) {
+	size := 0
+	add := func(p pending) {
+		if time.Now().After(p.deadline) {
+			p.done <- outcome{err: errTooLate}
+			return
+		}
+		batch, size = append(batch, p), size+len(p.arrival.Body)
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case p := <-queue:
+		add(p)
+	}
+	var late <-chan time.Time
 	for len(batch) < maxBatch && size < maxBatchBytes {
 		select {
-		case p := <-w.queue:
-			batch, size = append(batch, p), size+len(p.arrival.Body)
+		case p := <-queue:
+			add(p)
+			continue
 		default:
+		}
+		if len(batch) >= enough() {
+			break
+		}
+		if late == nil {
+			late = time.After(linger)
+		}
+		select {
+		case p := <-queue:
+			add(p)
+		case <-late:
+			return batch
+		case <-ctx.Done():
 			return batch
 		}
 	}
@@ -162,8 +217,10 @@ func (w *Writer) commit(ctx context.Context, number int, batch []pending, tries 
 			p.done <- outcome{written: results[i]}
 		}
 	case isPassing(err) && tries < maxRetries:
+		w.metrics.retries.Inc()
 		w.commit(ctx, number, batch, tries+1)
 	case isRowTrouble(err) && len(batch) > 1:
+		w.metrics.retries.Inc()
 		half := len(batch) / 2
 		w.commit(ctx, number, batch[:half], 0)
 		w.commit(ctx, number, batch[half:], 0)
@@ -186,21 +243,23 @@ func (w *Writer) store(ctx context.Context, number int, batch []pending) (result
 	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWithin)
 	defer cancel()
+	began := time.Now()
 	err = w.db.InTx(ctx, func(tx *sqlx.Tx) error {
-		arrivals, allowances, err := confirm(ctx, tx, batch)
+		allowed, places, spent, err := spend(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
-		stored, err := inbox.Append(ctx, tx, w.box, number, arrivals)
+		stored, err := inbox.Append(ctx, tx, w.box, number, allowed)
 		if err != nil {
 			return err
 		}
-		results = make([]written, len(stored))
-		for i := range stored {
-			results[i] = written{stored[i], allowances[i]}
+		results = spent
+		for i, place := range places {
+			results[place].Result = stored[i]
 		}
 		return nil
 	})
+	w.metrics.commits.Observe(time.Since(began).Seconds())
 	return results, err
 }
 
@@ -215,7 +274,16 @@ func isPassing(err error) bool {
 }
 
 // isRowTrouble reports whether the server was there and refused: then a smaller
-// batch may go through. A COMMIT that was not answered is never repeated.
+// batch may go through. A COMMIT that was not answered is never repeated, and a
+// lock that did not come in time would not come sooner for less.
 func isRowTrouble(err error) bool {
-	return !errors.Is(err, postgres.ErrOutcomeUnknown) && (postgres.Code(err) != "" || errors.Is(err, errRow))
+	if errors.Is(err, postgres.ErrOutcomeUnknown) {
+		return false
+	}
+	switch code := postgres.Code(err); code {
+	case "55P03", "57014", "57P01", "57P02", "57P03":
+		return false
+	default:
+		return code != "" || errors.Is(err, errRow)
+	}
 }

@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
-	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"keyhook/internal/seal"
@@ -22,7 +22,6 @@ const (
 	KeyExpired        State = "key_expired"
 	CredentialEnded   State = "credential_ended"   // stopped for good
 	CredentialExpired State = "credential_expired" // its overlap is over
-	Unknown           State = "unknown"            // no such key or generation any more
 )
 
 // MaxSecrets is how many secrets are tried on one request.
@@ -34,6 +33,7 @@ type Found struct {
 	Kind       string // api_key, secret
 	Generation int
 	State      State      // at the moment of the look-up
+	Until      *time.Time // when it ends to be valid; nil: never
 	Hash       []byte     // of an API key, SHA-256
 	Secret     Credential // of a secret
 }
@@ -41,11 +41,12 @@ type Found struct {
 // A foundRow is a credential's row beside its key's.
 type foundRow struct {
 	Key
-	Kind       string `db:"kind"`
-	Generation int    `db:"generation"`
-	Hash       []byte `db:"hash"`
-	Sealed     []byte `db:"sealed"`
-	State      State  `db:"state"`
+	Kind       string     `db:"kind"`
+	Generation int        `db:"generation"`
+	Hash       []byte     `db:"hash"`
+	Sealed     []byte     `db:"sealed"`
+	State      State      `db:"state"`
+	Until      *time.Time `db:"until"`
 }
 
 // state is what a credential c and its key k are now, by the database's clock.
@@ -54,13 +55,13 @@ const state = `CASE
 	WHEN k.expires_at <= statement_timestamp() THEN 'key_expired'
 	WHEN c.ended_at <= statement_timestamp() THEN 'credential_ended'
 	WHEN c.expires_at <= statement_timestamp() THEN 'credential_expired'
-	ELSE 'valid' END AS state`
+	ELSE 'valid' END AS state, least(k.expires_at, c.expires_at, c.ended_at) AS until`
 
 const found = `SELECT ` + bare + `, c.kind, c.generation, c.hash, c.sealed, ` + state + `
 	FROM webhook_keys AS k JOIN webhook_key_credentials AS c ON c.webhook_key_id = k.id `
 
 func (s *Store) open(row foundRow) (Found, error) {
-	f := Found{Key: row.Key, Kind: row.Kind, Generation: row.Generation, State: row.State, Hash: row.Hash}
+	f := Found{Key: row.Key, Kind: row.Kind, Generation: row.Generation, State: row.State, Until: row.Until, Hash: row.Hash}
 	if row.Sealed == nil {
 		return f, nil
 	}
@@ -85,61 +86,6 @@ func (s *Store) ByAPIKey(ctx context.Context, text string) (Found, error) {
 		return Found{}, fmt.Errorf("look up an API key: %w", err)
 	}
 	return s.open(row)
-}
-
-// ByID returns a key of any workspace with all its credentials, the newest
-// generation first; every key has at least one. If there is no such key, its error is a fault NotFound.
-func (s *Store) ByID(ctx context.Context, id uuid.UUID) (Key, []Found, error) {
-	const query = found + `WHERE k.id = $1 ORDER BY c.generation DESC, c.kind`
-	var rows []foundRow
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &rows, query, id) })
-	if err != nil {
-		return Key{}, nil, fmt.Errorf("look up a key: %w", err)
-	}
-	if len(rows) == 0 {
-		return Key{}, nil, errNoKey
-	}
-	credentials, err := s.openAll(rows)
-	return rows[0].Key, credentials, err
-}
-
-func (s *Store) openAll(rows []foundRow) ([]Found, error) {
-	var all []Found
-	for _, row := range rows {
-		f, err := s.open(row)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, f)
-	}
-	return all, nil
-}
-
-// Generic returns the valid secrets of a workspace's generic keys, at most
-// MaxSecrets, the most recently used first; tooMany tells that there are more. A
-// key id other than uuid.Nil narrows them to one key, and then those that are
-// not valid are returned too.
-func (s *Store) Generic(ctx context.Context, workspace, key uuid.UUID) (secrets []Found, tooMany bool, err error) {
-	const all = found + `WHERE k.workspace_id = $1 AND k.scheme = 'generic' AND c.kind = 'secret' AND c.sealed IS NOT NULL
-		AND k.is_active AND coalesce(least(k.expires_at, c.expires_at, c.ended_at) > statement_timestamp(), true)
-		ORDER BY k.last_used_at DESC NULLS LAST, k.id, c.generation DESC LIMIT $2`
-	const one = found + `WHERE k.workspace_id = $1 AND k.id = $2 AND k.scheme = 'generic' AND c.kind = 'secret' AND c.sealed IS NOT NULL
-		ORDER BY c.generation DESC LIMIT 16`
-	var rows []foundRow
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		if key == uuid.Nil {
-			return tx.SelectContext(ctx, &rows, all, workspace, MaxSecrets+1)
-		}
-		return tx.SelectContext(ctx, &rows, one, workspace, key)
-	})
-	if err != nil {
-		return nil, false, fmt.Errorf("look up a workspace's secrets: %w", err)
-	}
-	if tooMany = len(rows) > MaxSecrets; tooMany {
-		rows = rows[:MaxSecrets]
-	}
-	secrets, err = s.openAll(rows)
-	return secrets, tooMany, err
 }
 
 // CheckMasterKeys says whether the master key file opens every sealed secret.

@@ -131,16 +131,3 @@ func hash(text string) []byte {
 	sum := sha256.Sum256([]byte(text))
 	return sum[:]
 }
-
-// hint is enough to recognise an API key by: the first and last four characters
-// behind the prefix. A short one gives away nothing.
-func hint(text string) string {
-	prefix, body := "", text
-	if i := strings.IndexByte(text, '_'); i >= 0 && i < 6 {
-		prefix, body = text[:i+1], text[i+1:]
-	}
-	if len(body) < 24 {
-		return prefix + "…"
-	}
-	return prefix + body[:4] + "…" + body[len(body)-4:]
-}

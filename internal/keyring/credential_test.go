@@ -117,3 +117,16 @@ func FuzzParseAPIKey(f *testing.F) {
 		}
 	})
 }
+
+func TestHintIn(t *testing.T) {
+	t.Parallel()
+	key := NewAPIKey().text
+	for text, want := range map[string]string{
+		key: hint(key), "Bearer " + key + ".": hint(key), key + "x": hint(key), NewSecret().text: "whsec_…",
+		"": "", "billing": "", "khk_": "", hint(key): "", "whsec_…": "", "network_of_all_the_warehouses_in_europe": "",
+	} {
+		if got := HintIn(text); got != want {
+			t.Errorf("HintIn(%q) = %q, want %q", text, got, want)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyhook/internal/fault"
+	"keyhook/internal/oneline"
 	"keyhook/internal/slug"
 )
 
@@ -56,19 +57,36 @@ func (c *check) fail(field, format string, args ...any) {
 	*c = append(*c, fault.On(field, fault.Invalid, fmt.Sprintf(format, args...)))
 }
 
-// text trims a line of text and refuses what can't be shown or stored.
-func (c *check) text(field, what, value string, limit int, lines bool) string {
+// line folds a line of text and refuses what can't be seen in it: people must be
+// able to type it again.
+func (c *check) line(field, what, value string, limit int) string {
+	if oneline.Hides(value) {
+		c.fail(field, "%s holds a character that can't be seen. Type it anew.", what)
+		return value
+	}
+	value = oneline.Fold(value)
+	c.short(field, what, value, limit)
+	return value
+}
+
+// text trims what may have several lines and refuses what can't be stored.
+func (c *check) text(field, what, value string, limit int) string {
 	value = strings.TrimSpace(value)
 	bad := func(r rune) bool {
-		return r == utf8.RuneError || unicode.IsControl(r) && (!lines || r != '\n' && r != '\r' && r != '\t')
+		return r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
 	}
-	switch {
-	case !utf8.ValidString(value) || strings.ContainsFunc(value, bad):
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, bad) {
 		c.fail(field, "%s holds a character that can't be shown.", what)
-	case utf8.RuneCountInString(value) > limit:
+		return value
+	}
+	c.short(field, what, value, limit)
+	return value
+}
+
+func (c *check) short(field, what, value string, limit int) {
+	if utf8.RuneCountInString(value) > limit {
 		c.fail(field, "%s is longer than %d characters.", what, limit)
 	}
-	return value
 }
 
 var sourcePattern = regexp.MustCompile(`^[a-z0-9]+(?:[-_.][a-z0-9]+)*$`)
@@ -76,11 +94,11 @@ var sourcePattern = regexp.MustCompile(`^[a-z0-9]+(?:[-_.][a-z0-9]+)*$`)
 // checked returns d as it will be stored, or a fault that blames every wrong field.
 func (d Draft) checked(now time.Time) (Draft, error) {
 	var c check
-	d.Name = c.text("name", "The name", d.Name, MaxName, false)
+	d.Name = c.line("name", "The name", d.Name, MaxName)
 	if d.Name == "" {
 		c.fail("name", "Give the key a name.")
 	}
-	d.Note = c.text("note", "The note", d.Note, MaxNote, true)
+	d.Note = c.text("note", "The note", d.Note, MaxNote)
 	d.checkSources(&c)
 	d.checkLabels(&c)
 	d.checkCIDRs(&c)
@@ -135,12 +153,12 @@ func validSource(source string) bool {
 func (d *Draft) checkLabels(c *check) {
 	labels := []string{}
 	for _, label := range d.Labels {
-		if label = strings.TrimSpace(label); label == "" || slices.Contains(labels, label) {
-			continue
-		}
 		before := len(*c)
-		if c.text("labels", "A label", label, MaxLabel, false); len(*c) > before {
+		if label = c.line("labels", "A label", label, MaxLabel); len(*c) > before {
 			return
+		}
+		if label == "" || slices.Contains(labels, label) {
+			continue
 		}
 		if labels = append(labels, label); len(labels) > MaxLabels {
 			c.fail("labels", "At most %d labels.", MaxLabels)

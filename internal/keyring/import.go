@@ -3,6 +3,7 @@ package keyring
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -41,10 +42,18 @@ func (i Imported) check() error {
 			c.fail("api_key", "The API key is shorter than %d characters and could be guessed.", minImported)
 		}
 	}
-	if i.Secret != "" && (len(i.Secret) < minImported || len(i.Secret) > 1024 || !utf8.ValidString(i.Secret) || strings.ContainsAny(i.Secret, "\x00\r\n")) {
-		c.fail("secret", "A signing secret has %d to 1024 characters on one line.", minImported)
+	if f, wrong := fault.Of(CheckSecret(i.Secret)); i.Secret != "" && wrong {
+		c.fail("secret", "%s", f.Message)
 	}
 	return fault.Join(c)
+}
+
+// CheckSecret says what is wrong with a signing secret that was made elsewhere.
+func CheckSecret(secret string) error {
+	if len(secret) < minImported || len(secret) > 1024 || !utf8.ValidString(secret) || strings.ContainsAny(secret, "\x00\r\n") {
+		return fault.On("secret", fault.Invalid, fmt.Sprintf("A signing secret has %d to 1024 characters on one line.", minImported))
+	}
+	return nil
 }
 
 // Import makes a key out of credentials that exist already, so that its sender

@@ -52,7 +52,7 @@ func TestIssue(t *testing.T) {
 	expires := time.Now().Add(90 * 24 * time.Hour)
 	limit := 600
 	draft := keyring.Draft{
-		Name: "  Shopify EU Größe ", Labels: []string{"shop", " shop ", "eu"}, Note: "line\nline", OwnerID: &w.ada.UserID, ExpiresAt: &expires,
+		Name: "  Shopify  EU\u00a0Größe ", Labels: []string{"shop", " shop ", "eu"}, Note: "line\nline", OwnerID: &w.ada.UserID, ExpiresAt: &expires,
 		AllowedCIDRs: []string{"192.0.2.7", "", "2001:db8::1/64"}, OtherSources: []string{"pos"}, RateLimit: &limit, RefPointer: "/data/id",
 	}
 	issued, err := w.keys.Issue(t.Context(), w.ada, draft, "")
@@ -106,6 +106,8 @@ func TestIssueFaults(t *testing.T) {
 		"no name":          {keyring.Draft{Name: " \t"}, "name", fault.Invalid},
 		"long name":        {keyring.Draft{Name: strings.Repeat("é", keyring.MaxName+1)}, "name", fault.Invalid},
 		"NUL":              {keyring.Draft{Name: "a\x00b"}, "name", fault.Invalid},
+		"format in a name": {keyring.Draft{Name: "a\u200bb"}, "name", fault.Invalid},
+		"format in labels": {keyring.Draft{Name: "x", Labels: []string{"ok", "a\u202eb"}}, "labels", fault.Invalid},
 		"bad UTF-8":        {keyring.Draft{Name: "a\xffb"}, "name", fault.Invalid},
 		"taken":            {keyring.Draft{Name: "taken"}, "name", fault.Conflict},
 		"source in use":    {keyring.Draft{Name: "x", Source: "taken"}, "source", fault.Conflict},

@@ -53,6 +53,7 @@ type Key struct {
 	DailyQuota       *int           `db:"daily_quota"`
 	RefPointer       string         `db:"ref_pointer"`      // RFC 6901, into the body
 	IdenticalBodies  string         `db:"identical_bodies"` // flag or duplicate
+	Version          int64          `db:"version"`          // raised by every change of it or its credentials
 	Hint             string         `db:"hint"`             // of the newest API key, "" if it has none
 	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short
 }
@@ -60,7 +61,7 @@ type Key struct {
 // bare are the columns of a Key that ingestion needs, from webhook_keys AS k.
 const bare = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels, k.is_active, k.last_used_at,
 	k.last_refused_at, k.expires_at, k.created_at, k.created_by, k.owner_id, k.require_signature, k.allow_in_url,
-	k.allowed_cidrs, k.other_sources, k.rate_limit, k.rate_seconds, k.daily_quota, k.ref_pointer, k.identical_bodies`
+	k.allowed_cidrs, k.other_sources, k.rate_limit, k.rate_seconds, k.daily_quota, k.ref_pointer, k.identical_bodies, k.version`
 
 // columns adds what people recognise its credentials by.
 const columns = bare + `,

@@ -2,7 +2,6 @@ package keyring_test
 
 import (
 	"crypto/sha256"
-	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,7 +157,8 @@ func TestLookUps(t *testing.T) {
 	if _, err := ingestion.ByAPIKey(t.Context(), keyring.NewAPIKey().Reveal()); err == nil {
 		t.Error("ByAPIKey found a key that is not there")
 	}
-	key, all, err := ingestion.ByID(t.Context(), issued.Key.ID)
+	view := keyring.NewCache(ingestion).View(false)
+	key, all, err := view.ByID(t.Context(), issued.Key.ID)
 	if err != nil || key.ID != issued.Key.ID || len(all) != 2 {
 		t.Fatalf("ByID = %v, %d credentials, %v", key.ID, len(all), err)
 	}
@@ -166,15 +166,15 @@ func TestLookUps(t *testing.T) {
 		w.issue(t, w.ada, uuid.NewString())
 	}
 	w.Raw().MustExec(`UPDATE webhook_keys SET last_used_at = now() WHERE id = $1`, issued.Key.ID)
-	secrets, tooMany, err := ingestion.Generic(t.Context(), w.ada.WorkspaceID, uuid.Nil)
+	secrets, tooMany, err := view.Generic(t.Context(), w.ada.WorkspaceID, uuid.Nil)
 	if err != nil || !tooMany || len(secrets) != keyring.MaxSecrets || secrets[0].Secret.Reveal() != issued.Secret.Reveal() {
 		t.Errorf("Generic = %d secrets, too many %v, %v; want 16, the last used first", len(secrets), tooMany, err)
 	}
-	secrets, _, err = ingestion.Generic(t.Context(), w.ada.WorkspaceID, issued.Key.ID)
+	secrets, _, err = view.Generic(t.Context(), w.ada.WorkspaceID, issued.Key.ID)
 	if err != nil || len(secrets) != 1 {
 		t.Errorf("Generic for one key = %d secrets, %v", len(secrets), err)
 	}
-	if secrets, _, err := ingestion.Generic(t.Context(), uuid.New(), issued.Key.ID); err != nil || len(secrets) != 0 {
+	if secrets, _, err := view.Generic(t.Context(), uuid.New(), issued.Key.ID); err != nil || len(secrets) != 0 {
 		t.Errorf("Generic in another workspace = %d secrets, %v; want none", len(secrets), err)
 	}
 	if err := ingestion.CheckMasterKeys(t.Context()); err != nil {
@@ -196,76 +196,11 @@ func TestStates(t *testing.T) {
 		{`UPDATE webhook_key_credentials SET ended_at = now()`, keyring.CredentialEnded},
 		{`UPDATE webhook_keys SET expires_at = now()`, keyring.KeyExpired},
 		{`UPDATE webhook_keys SET is_active = false`, keyring.KeyInactive},
-		{`DELETE FROM workspaces`, keyring.Unknown},
 	} {
 		w.Raw().MustExec(tt.change)
-		if got := w.confirm(t, issued.Key.ID, 1, 1); got != tt.want {
-			t.Errorf("after %s: Confirm = %s, want %s", tt.change, got, tt.want)
-		}
-		if found, err := w.keys.ByAPIKey(t.Context(), issued.APIKey.Reveal()); tt.want != keyring.Unknown && (err != nil || found.State != tt.want) {
+		if found, err := w.keys.ByAPIKey(t.Context(), issued.APIKey.Reveal()); err != nil || found.State != tt.want {
 			t.Errorf("after %s: ByAPIKey = %s, %v; want %s", tt.change, found.State, err, tt.want)
 		}
-	}
-}
-
-func (w *world) confirm(t *testing.T, key uuid.UUID, apiKey, secret int) (state keyring.State) {
-	t.Helper()
-	err := w.Ingestion().InTx(t.Context(), func(tx *sqlx.Tx) (err error) {
-		state, err = keyring.Confirm(t.Context(), tx, key, apiKey, secret)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return state
-}
-
-func TestConfirmNeedsTheGeneration(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	id := w.issue(t, w.ada, "billing").Key.ID
-	for _, tt := range []struct {
-		apiKey, secret int
-		want           keyring.State
-	}{{1, 0, keyring.Valid}, {0, 1, keyring.Valid}, {1, 1, keyring.Valid}, {2, 0, keyring.Unknown}, {1, 2, keyring.Unknown}, {0, 0, keyring.Unknown}} {
-		if got := w.confirm(t, id, tt.apiKey, tt.secret); got != tt.want {
-			t.Errorf("Confirm(%d, %d) = %s, want %s", tt.apiKey, tt.secret, got, tt.want)
-		}
-	}
-}
-
-// TestNothingIsConfirmedAfterDeactivate races senders against a deactivation: a
-// Confirm that begins after Deactivate has returned never says Valid.
-func TestNothingIsConfirmedAfterDeactivate(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	db := w.Ingestion()
-	for range 20 {
-		id := w.issue(t, w.ada, uuid.NewString()).Key.ID
-		var confirmed atomic.Bool
-		var senders sync.WaitGroup
-		for range 4 {
-			senders.Go(func() {
-				for range 10 {
-					after := confirmed.Load()
-					err := db.InTx(t.Context(), func(tx *sqlx.Tx) error {
-						state, err := keyring.Confirm(t.Context(), tx, id, 1, 0)
-						if after && state == keyring.Valid {
-							return errors.New("valid after the deactivation was confirmed")
-						}
-						return err
-					})
-					if err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		if _, err := w.keys.Deactivate(t.Context(), w.ada, id); err != nil {
-			t.Error(err)
-		}
-		confirmed.Store(true)
-		senders.Wait()
 	}
 }
 
@@ -319,8 +254,12 @@ func TestMovedSecretDoesNotOpen(t *testing.T) {
 	a, b := w.issue(t, w.ada, "a").Key, w.issue(t, w.ada, "b").Key
 	w.Raw().MustExec(`UPDATE webhook_key_credentials SET sealed = (SELECT sealed FROM webhook_key_credentials WHERE webhook_key_id = $1 AND kind = 'secret')
 		WHERE webhook_key_id = $2 AND kind = 'secret'`, a.ID, b.ID)
-	if _, _, err := w.keys.ByID(t.Context(), b.ID); err == nil {
+	view := keyring.NewCache(w.keys).View(true)
+	if _, _, err := view.ByID(t.Context(), b.ID); err == nil {
 		t.Error("a secret that was moved to another key opens there")
+	}
+	if _, _, err := view.ByID(t.Context(), a.ID); err != nil {
+		t.Errorf("and the other key = %v, want to be found", err)
 	}
 }
 

@@ -2,11 +2,15 @@ package keyring
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"keyhook/internal/audit"
+	"keyhook/internal/fault"
 )
 
 // Deactivate makes a key stop working. Once it has returned, no request that
@@ -39,11 +43,33 @@ func (s *Store) setActive(ctx context.Context, by audit.Actor, id uuid.UUID, act
 	return changed, nil
 }
 
-// ConfirmSaved records that the actor says to have saved a key's credentials.
+var (
+	errNotShown = fault.New(fault.Forbidden, "Only the person who was shown a key's credentials can confirm that they are saved.")
+	errSaved    = fault.New(fault.Conflict, "You have confirmed already that these credentials are saved.")
+)
+
+// ConfirmSaved records that the actor, who was shown a key's credentials, says to
+// have saved them. It can be said once.
 func (s *Store) ConfirmSaved(ctx context.Context, by audit.Actor, id uuid.UUID) error {
+	const shown = `
+		SELECT saved_at FROM form_nonces
+		WHERE workspace_id = $1 AND webhook_key_id = $2 AND shown_to_id = $3 FOR UPDATE`
+	const save = `UPDATE form_nonces SET saved_at = now() WHERE workspace_id = $1 AND webhook_key_id = $2 AND shown_to_id = $3`
 	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		key, err := find(ctx, tx, by.WorkspaceID, id)
 		if err != nil {
+			return err
+		}
+		var saved *time.Time
+		switch err := tx.GetContext(ctx, &saved, shown, by.WorkspaceID, id, creator(by)); {
+		case errors.Is(err, sql.ErrNoRows):
+			return errNotShown
+		case err != nil:
+			return err
+		case saved != nil:
+			return errSaved
+		}
+		if _, err := tx.ExecContext(ctx, save, by.WorkspaceID, id, creator(by)); err != nil {
 			return err
 		}
 		return record(ctx, tx, by, audit.CredentialsSaved, key, nil, nil)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -37,14 +39,26 @@ func (*AlreadyIssued) Error() string { return "the form has made its key already
 // however often and however fast it is sent: the others get *AlreadyIssued. A
 // command has no nonce.
 func (s *Store) Issue(ctx context.Context, by audit.Actor, draft Draft, nonce string) (Issued, error) {
+	return s.issue(ctx, by, draft, nonce, NewSecret())
+}
+
+// IssueWith makes a key whose signing secret the sender has already.
+func (s *Store) IssueWith(ctx context.Context, by audit.Actor, draft Draft, secret string) (Issued, error) {
+	if err := CheckSecret(secret); err != nil {
+		return Issued{}, err
+	}
+	return s.issue(ctx, by, draft, "", Credential{secret})
+}
+
+func (s *Store) issue(ctx context.Context, by audit.Actor, draft Draft, nonce string, secret Credential) (Issued, error) {
 	draft, err := draft.checked(time.Now())
 	if err != nil {
 		return Issued{}, err
 	}
-	if len(nonce) > 200 {
+	if len(nonce) > 200 || !utf8.ValidString(nonce) || strings.Contains(nonce, "\x00") {
 		return Issued{}, fault.New(fault.Invalid, "The form is damaged. Open it again.")
 	}
-	issued := Issued{APIKey: NewAPIKey(), Secret: NewSecret()}
+	issued := Issued{APIKey: NewAPIKey(), Secret: secret}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		id, err := insertKey(ctx, tx, by, draft, draft.Source)
 		if err != nil {
@@ -67,16 +81,23 @@ func (s *Store) Issue(ctx context.Context, by audit.Actor, draft Draft, nonce st
 		}
 		return record(ctx, tx, by, audit.CredentialsShown, issued.Key, nil, audit.Fields{"api_key": issued.Key.Hint, "fingerprint": issued.Key.Fingerprint})
 	})
-	switch {
-	case postgres.Violates(err, "form_nonces_pkey"), nonce != "" && postgres.Violates(err, "webhook_keys_name_unique"):
-		if already, lookErr := s.already(ctx, by.WorkspaceID, nonce); lookErr == nil {
-			return Issued{}, already
-		}
-	}
 	if err != nil {
-		return Issued{}, conflict(err, "issue key")
+		return Issued{}, s.refused(ctx, by, nonce, conflict(err, "issue key"))
 	}
 	return issued, nil
+}
+
+// refused is why a form made no key. What a form clashes with may be the key that
+// it has made itself: then that is the answer, whichever rule was broken first.
+func (s *Store) refused(ctx context.Context, by audit.Actor, nonce string, err error) error {
+	f, known := fault.Of(err)
+	if nonce == "" || !postgres.Violates(err, "form_nonces_pkey") && (!known || f.Kind != fault.Conflict) {
+		return err
+	}
+	if already, lookErr := s.already(ctx, by.WorkspaceID, nonce); lookErr == nil {
+		return already
+	}
+	return err
 }
 
 // insertKey writes the key's row under a source that is free. A source that was
@@ -128,11 +149,11 @@ func creator(by audit.Actor) *uuid.UUID {
 
 // claim uses up the form's nonce for the key.
 func (s *Store) claim(ctx context.Context, tx *sqlx.Tx, by audit.Actor, nonce string, id uuid.UUID) error {
-	const insert = `INSERT INTO form_nonces (workspace_id, nonce, webhook_key_id, shown_to) VALUES ($1, $2, $3, $4)`
+	const insert = `INSERT INTO form_nonces (workspace_id, nonce, webhook_key_id, shown_to, shown_to_id) VALUES ($1, $2, $3, $4, $5)`
 	if nonce == "" {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, insert, by.WorkspaceID, nonce, id, by.Label)
+	_, err := tx.ExecContext(ctx, insert, by.WorkspaceID, nonce, id, by.Label, creator(by))
 	return err
 }
 

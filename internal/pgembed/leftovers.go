@@ -18,6 +18,7 @@ import (
 // no Keyhook uses the data: a process inside it is an orphan, and a pid file is
 // stale.
 func clearLeftovers(ctx context.Context, data, sockets string, log *slog.Logger) error {
+	removeUnfinished(data)
 	if err := stopOrphans(ctx, data, log); err != nil {
 		return err
 	}
@@ -95,4 +96,21 @@ func claimPidFile(path string, log *slog.Logger) error {
 	}
 	_, err = file.WriteString(strconv.Itoa(os.Getpid()) + "\n" + rest)
 	return errors.Join(err, file.Close())
+}
+
+// removeUnfinished removes what a killed initdb left. Its children may outlive it
+// for a moment and still write there, so the next one has a folder of its own, and
+// what can't be removed yet goes the next time.
+func removeUnfinished(data string) {
+	entries, _ := os.ReadDir(filepath.Dir(data))
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), filepath.Base(data)+".new") {
+			continue
+		}
+		folder := filepath.Join(filepath.Dir(data), entry.Name())
+		for _, pid := range inside(folder) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		_ = os.RemoveAll(folder)
+	}
 }

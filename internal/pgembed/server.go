@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -114,10 +115,8 @@ func (s *Server) start(ctx context.Context, c Config, as *syscall.Credential) er
 // initialise makes the data in a folder beside its place and then renames it, so
 // that a kill in between leaves nothing that looks like data.
 func initialise(ctx context.Context, bin, dir, data string, as *syscall.Credential) error {
-	fresh := data + ".new"
-	if err := os.RemoveAll(fresh); err != nil {
-		return err
-	}
+	removeUnfinished(data)
+	fresh := data + ".new." + strconv.FormatInt(time.Now().UnixNano(), 36)
 	err := run(ctx, as, dir, filepath.Join(bin, "initdb"), "-D", fresh, "-U", name, "-A", "trust", "-E", "UTF8",
 		"--locale=C", "--lc-ctype=C.UTF-8", "--data-checksums", "--no-instructions")
 	if err != nil {

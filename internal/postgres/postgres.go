@@ -72,13 +72,13 @@ func Connect(ctx context.Context, url string) (*sql.DB, error) {
 }
 
 func connect(ctx context.Context, url string, purpose Purpose) (*sql.DB, error) {
-	dsn, err := dsn(url)
+	config, err := settings(url)
 	if err != nil {
 		return nil, err
 	}
-	connector, err := pq.NewConnector(dsn)
+	connector, err := pq.NewConnectorConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("read the database URL: %s", redact(err, url))
+		return nil, errURL
 	}
 	connector.Dialer(dialer{deadline: purpose.deadline})
 	pool := sql.OpenDB(connector)
@@ -87,7 +87,7 @@ func connect(ctx context.Context, url string, purpose Purpose) (*sql.DB, error) 
 	pool.SetConnMaxLifetime(30 * time.Minute)
 	if err := pool.PingContext(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connect to the database: %s", redact(err, url))
+		return nil, fmt.Errorf("connect to the database: %s", redact(err, url, config))
 	}
 	return pool, nil
 }
@@ -137,17 +137,17 @@ func (db *DB) Read(ctx context.Context, f func(tx *sqlx.Tx) error) error {
 func (db *DB) run(ctx context.Context, prologue string, f func(tx *sqlx.Tx) error) error {
 	tx, err := db.pool.BeginTxx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return explain(fmt.Errorf("begin: %w", err))
 	}
 	defer tx.Rollback() // after a commit it does nothing
 	if _, err := tx.ExecContext(ctx, prologue); err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return explain(fmt.Errorf("begin: %w", err))
 	}
 	if err := f(tx); err != nil {
-		return err
+		return explain(err)
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w: %w", ErrOutcomeUnknown, err)
+		return fmt.Errorf("commit: %w: %w: %w", ErrOutcomeUnknown, errMaybe, err)
 	}
 	return nil
 }
@@ -174,4 +174,31 @@ func Code(err error) string {
 		return string(failure.Code)
 	}
 	return ""
+}
+
+// DetachPartition takes a partition out of its table without holding up readers or
+// writers, and drops it. It waits for the transactions that use the table already.
+// It can't be part of a transaction; one that was interrupted is brought to its end.
+func (db *DB) DetachPartition(ctx context.Context, table, partition string) error {
+	const pending = `
+		SELECT inhdetachpending FROM pg_inherits WHERE inhparent = $1::regclass AND inhrelid = to_regclass($2)`
+	var interrupted []bool
+	err := db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &interrupted, pending, table, partition) })
+	if err != nil {
+		return fmt.Errorf("look at partition %s: %w", partition, err)
+	}
+	if len(interrupted) > 0 {
+		how := "CONCURRENTLY"
+		if interrupted[0] {
+			how = "FINALIZE"
+		}
+		statement := "ALTER TABLE " + pq.QuoteIdentifier(table) + " DETACH PARTITION " + pq.QuoteIdentifier(partition) + " " + how
+		if _, err := db.pool.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("detach partition %s: %w", partition, err)
+		}
+	}
+	return db.InTx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS "+pq.QuoteIdentifier(partition))
+		return err
+	})
 }

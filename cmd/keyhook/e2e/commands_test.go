@@ -82,12 +82,20 @@ func TestCommands(t *testing.T) {
 				t.Errorf("key create leaves out %s: %v", field, key)
 			}
 		}
+		const pasted = "the sender's own secret"
+		given := run(pasted+"\n", "key", "create", "--workspace", slug, "--name", "Given", "--secret-stdin")
+		if given["secret"] != pasted {
+			t.Errorf("key create with a secret of the sender's: %v", given)
+		}
+		if server != nil {
+			sendTo(t, dir, server, given)
+		}
 		id := key["id"].(string)
 		sum := sha256.Sum256([]byte("wk_of-the-origin-" + beside))
 		run("", "key", "import", "--workspace", slug, "--name", "Hashed", "--sha256", fmt.Sprintf("%x", sum))
 		run("wk_in-plain-text-"+strings.ReplaceAll(beside, " ", "-")+"\n", "key", "import", "--workspace", slug, "--name", "Plain", "--api-key-stdin")
 		list := run("", "key", "list", "--workspace", slug)
-		if list["n"] != 3 || strings.Contains(list["text"].(string), key["api_key"].(string)) {
+		if list["n"] != 4 || strings.Contains(list["text"].(string), key["api_key"].(string)) {
 			t.Errorf("key list: %v", list)
 		}
 		if server != nil {
@@ -158,15 +166,36 @@ func TestMisuse(t *testing.T) {
 		{"nonsense"},
 		{"key", "create"},
 		{"key", "create", "--workspace", "w", "--name", "n", "--expires-in", "soon"},
+		{"key", "create", "--workspace", "w", "--name", ""},
+		{"key", "create", "--workspace", "w", "--name", "n", "--secret-stdin"}, // with nothing to read
+		{"key", "create", "--workspace", "w", "--name", "n", "--source", "Bad Source"},
+		{"key", "create", "--workspace", "w", "--name", "n", "--expires-in", "1000000h"},
 		{"key", "deactivate", "--workspace", "w", "not-an-id"},
 		{"key", "import", "--workspace", "w", "--name", "n"},
 		{"key", "import", "--workspace", "w", "--name", "n", "--sha256", "zz"},
+		{"key", "import", "--workspace", "w", "--name", "n", "--sha256", "abcd"},
+		{"key", "import", "--workspace", "w", "--name", " ", "--sha256", strings.Repeat("ab", 32)},
+		{"user", "create", "--email", "", "--name", "n"},
+		{"workspace", "create", "--name", "", "--owner", "o"},
+		{"setup-link", "--public-url", "notaurl"},
+		{"user", "create", "--email", "e", "--name", "n", "--public-url", "notaurl"},
+		{"user", "reset", "--email", "e", "--public-url", "ftp://x"},
+		{"key", "create", "--workspace", "w", "--name", "n", "--public-url", "notaurl"},
+		{"key", "create", "--workspace", "w", "--name", "n", "--hooks-url", "notaurl"},
+		{"user", "list", "--database-url", "garbage"},
+		{"user", "list", "--database-url", "mysql://kh:hunter2@x/y"},
+		{"key", "list", "--workspace", "w", "--database-url", "host=x password=hun ter2"},
+		{"migrate", "up", "--database-url", "postgres://x/y", "--direct-url", "garbage"},
+		{"serve", "--database-url", "garbage"},
+		{"serve", "--master-key-file", "/no/such/folder/master.key"},
+		{"user", "create", "--email", "e", "--name", "n", "--master-key-file", "/no/such/folder/master.key"},
+		{"setup-link", "--master-key-file", "/tmp"},
 		{"member", "add", "--workspace", "w", "--email", "e", "--role", "king"},
 		{"send", "--url", "ftp://x", "--api-key-stdin"},
 		{"migrate", "down", "--steps", "0"},
 	} {
 		got := command(t, dir, "", nil, args...)
-		if got.code != 2 || strings.Count(got.err, "\n") != 1 || !strings.HasPrefix(got.err, "keyhook: ") || got.out != "" {
+		if got.code != 2 || strings.Count(got.err, "\n") != 1 || !strings.HasPrefix(got.err, "keyhook: ") || got.out != "" || strings.Contains(got.err, "ter2") {
 			t.Errorf("keyhook %v: %+v, want code 2 and one line", args, got)
 		}
 	}

@@ -102,6 +102,8 @@ func TestPagesBeforeSignIn(t *testing.T) {
 	p.inspect("password-link-error")
 	p.fill("input[name=password]", ownerPassword)
 	p.follow("form[action='/password'] [type=submit]")
+	p.has("Your password is set")
+	p.inspect("sign-in-after-choosing")
 	p.fill("input[name=email]", "new@example.com")
 	p.fill("input[name=password]", "not the right one")
 	p.follow("form[action='/sign-in'] [type=submit]")
@@ -111,6 +113,19 @@ func TestPagesBeforeSignIn(t *testing.T) {
 	p.open(server.url + "/workspaces")
 	p.inspect("workspaces-empty")
 }
+
+// strayLabels lists the labels of the usage chart whose middle is not that of a bar
+// that begins then, or of a day's bars; the bars' titles tell when they begin.
+const strayLabels = `(() => {
+	const middle = (boxes) => (boxes[0].left + boxes.at(-1).right) / 2;
+	const box = (element) => element.getBoundingClientRect();
+	const day = (bar) => bar.title.split(/,| UTC/)[0];
+	const bars = [...document.querySelectorAll(".chart g")].map(g => ({title: g.querySelector("title").textContent, box: box(g.querySelector(".band"))}));
+	return [...document.querySelectorAll(".x-days span")].filter(label => {
+		const text = label.textContent, mine = bars.filter(b => text.includes(":") ? b.title.includes(text) : [day(b), day(b).split(" ")[0]].includes(text));
+		return !mine.length || Math.abs(middle(mine.map(b => b.box)) - middle([box(label)])) > 1;
+	}).map(label => label.textContent);
+})()`
 
 // TestPagesInUse inspects the console full of keys and traffic.
 func TestPagesInUse(t *testing.T) {
@@ -134,6 +149,7 @@ func TestPagesInUse(t *testing.T) {
 		{"key-new", keys + "/new"},
 		{"key", busiest},
 		{"key-24h", busiest + "?range=24h"},
+		{"key-30d", busiest + "?range=30d"},
 		{"key-inactive", inactive},
 		{"key-edit", busiest + "/edit"},
 		{"key-deactivate", busiest + "/deactivate"},
@@ -143,6 +159,15 @@ func TestPagesInUse(t *testing.T) {
 	} {
 		p.open(page.url)
 		p.inspect(page.name)
+	}
+	for _, span := range []string{"24h", "7d", "30d"} {
+		p.open(busiest + "?range=" + span)
+		for _, width := range []int{360, 1280} {
+			p.look(width, "light")
+			if off := eval[[]string](p, strayLabels); len(off) > 0 {
+				t.Errorf("%s at %d px: labels that are not under their bars: %q", span, width, off)
+			}
+		}
 	}
 
 	p.open(keys + "/new")
@@ -156,6 +181,13 @@ func TestPagesInUse(t *testing.T) {
 	p.click(`a[hx-get$="/deactivate/dialog"]`)
 	p.wait("dialog[open]")
 	p.inspect("key-deactivate-dialog")
+	eval[bool](p, `document.querySelector("#confirm").dataset.confirm = "Two \u00a0 words\u200b\ufeff", true`)
+	for text, ready := range map[string]bool{"Two word": false, " Two  words": true, "": false} {
+		eval[bool](p, fmt.Sprintf(`{ const i = document.querySelector("#confirm"); i.value = %q; i.dispatchEvent(new Event("input", {bubbles: true})); } true`, text))
+		if off := eval[string](p, `document.querySelector("#deactivate-go").getAttribute("aria-disabled")`); (off == "false") != ready {
+			t.Errorf("%q typed for a name with odd white space: aria-disabled is %s", text, off)
+		}
+	}
 }
 
 // TestInspectionFinds is the negative control of the inspection.

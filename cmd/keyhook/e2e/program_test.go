@@ -20,6 +20,9 @@ import (
 var binary string // the program under test
 
 func TestMain(m *testing.M) {
+	if design := os.Getenv(controlVariable); design != "" {
+		panic(serveControl(design))
+	}
 	dir, err := os.MkdirTemp("", "keyhook-e2e-")
 	if err != nil {
 		panic(err)
@@ -84,6 +87,7 @@ func prepare(t *testing.T, command, dataDir string, settings ...string) *program
 	p.cmd = exec.Command(binary, command)
 	p.cmd.Env = append(os.Environ(), append([]string{
 		"KEYHOOK_DATA_DIR=" + dataDir, "KEYHOOK_ADDR=127.0.0.1:0", "KEYHOOK_OPS_ADDR=", "KEYHOOK_LOG_FORMAT=json", "DATABASE_URL=",
+		"KEYHOOK_DRAIN_DELAY=0s", // or every test would wait at its end
 	}, settings...)...)
 	return p
 }

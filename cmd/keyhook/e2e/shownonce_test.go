@@ -110,6 +110,9 @@ func TestDoubleClick(t *testing.T) {
 	if n := server.keyCount(); n != 1 {
 		t.Errorf("a double click made %d keys, want 1", n)
 	}
+	p.click(`[data-gate]`)
+	p.do(chromedp.DoubleClick(chromedp.CSS(`form[action$="/saved"] [type=submit]`))) // can be said once
+	p.has("Audit trail of this key")
 
 	// The same form in two tabs is one form.
 	other := b.tab()

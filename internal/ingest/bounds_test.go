@@ -1,0 +1,158 @@
+package ingest_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"keyhook/internal/keyring"
+)
+
+// TestFloodOfRefused: of many refused requests some leave a row, all are counted,
+// and a sender in between is served.
+func TestFloodOfRefused(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	key := s.issue(keyring.Draft{Name: "one"})
+	var flood sync.WaitGroup
+	for n := range 8 {
+		flood.Go(func() {
+			for range 40 {
+				if n%2 == 0 { // a key can be told
+					s.post(hook(key), "x", "X-API-Key", keyring.NewAPIKey().Reveal())
+				} else {
+					s.post(signals, "{}", "X-API-Key", keyring.NewAPIKey().Reveal())
+				}
+			}
+		})
+	}
+	for range 20 {
+		if got := s.post(hook(key), "x", "X-API-Key", key.APIKey.Reveal()); got.status != 200 {
+			t.Errorf("the sender beside the flood = %d %s", got.status, got.text)
+		}
+	}
+	flood.Wait()
+	ofKey := s.count(`SELECT count(*) FROM deliveries WHERE outcome = 'refused' AND webhook_key_id IS NOT NULL`)
+	strays := s.count(`SELECT count(*) FROM deliveries WHERE webhook_key_id IS NULL`)
+	if ofKey < 120 || ofKey > 160 || strays < 60 || strays > 120 { // the minute may turn meanwhile
+		t.Errorf("%d and %d rows, want 120 and 60 of 160 each", ofKey, strays)
+	}
+	for query, want := range map[string]int{
+		`SELECT sum(requests) FROM delivery_counts WHERE outcome = 'refused'`: 160,
+		`SELECT sum(not_kept) FROM delivery_counts`:                           160 - ofKey,
+		`SELECT sum(requests) FROM stray_counts`:                              160,
+		`SELECT sum(not_kept) FROM stray_counts`:                              160 - strays,
+		`SELECT sum(refused) FROM key_addresses`:                              160,
+	} {
+		if n := s.count(query); n != want {
+			t.Errorf("%s = %d, want %d", query, n, want)
+		}
+	}
+}
+
+// TestBodiesInFlight: stalled uploads take no more memory than they may; who comes
+// beyond is told to come back, and is served when they are gone.
+func TestBodiesInFlight(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	key := s.issue(keyring.Draft{Name: "one"})
+	const room = 64 << 20 / maxBody
+	release := make(chan bool)
+	letGo := sync.OnceFunc(func() { close(release) })
+	defer letGo()
+	var uploads sync.WaitGroup
+	stall := func() {
+		uploads.Go(func() {
+			reader, writer := io.Pipe()
+			go func() {
+				body := bytes.Repeat([]byte("x"), maxBody)
+				writer.Write(body[:8<<10]) // without some of it nothing leaves the client
+				<-release
+				writer.Write(body[8<<10:])
+				writer.Close()
+			}()
+			request, err := http.NewRequest(http.MethodPost, s.url+"/hooks/x", reader)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			request.ContentLength = maxBody
+			response, err := http.DefaultTransport.RoundTrip(request)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			response.Body.Close()
+		})
+	}
+	send := func() reply { return s.post(hook(key), "x", "X-API-Key", key.APIKey.Reveal()) }
+	until := func(status int) {
+		t.Helper()
+		deadline := time.Now().Add(20 * time.Second)
+		for got := send(); got.status != status; got = send() {
+			if time.Now().After(deadline) {
+				t.Fatalf("= %d %s, want %d", got.status, got.text, status)
+			}
+		}
+	}
+	for range room {
+		stall()
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for send().status != 503 {
+		if time.Now().After(deadline) {
+			t.Fatal("there is room for ever")
+		}
+		stall() // one of them may have come while there was no room
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got := send(); got.header.Get("Retry-After") == "" {
+		t.Errorf("over the budget = %d without Retry-After", got.status)
+	}
+	letGo()
+	uploads.Wait()
+	until(200)
+}
+
+// TestHeldWorkspace: while one workspace is being deleted, the senders of another
+// are served as ever, and its own are told to come back or refused.
+func TestHeldWorkspace(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	held := s.issue(keyring.Draft{Name: "held"})
+	other := newStageBeside(s)
+	other.workspace = other.addWorkspace()
+	other.by.WorkspaceID = other.workspace
+	free := other.issue(keyring.Draft{Name: "free"})
+	for _, key := range []keyring.Issued{held, free} {
+		if got := s.post(hook(key), "x", "X-API-Key", key.APIKey.Reveal()); got.status != 200 {
+			t.Fatalf("at first = %d %s", got.status, got.text)
+		}
+	}
+	tx := s.Raw().MustBegin()
+	defer tx.Rollback()
+	tx.MustExec(`SELECT FROM workspaces WHERE id = $1 FOR UPDATE`, s.workspace)
+	var senders sync.WaitGroup
+	for range 6 {
+		senders.Go(func() {
+			for range 5 {
+				if got := s.post(hook(held), "x", "X-API-Key", held.APIKey.Reveal()); got.status != 503 {
+					t.Errorf("a sender of the held workspace = %d %s, want 503", got.status, got.text)
+				}
+			}
+		})
+		senders.Go(func() {
+			for range 5 {
+				began := time.Now()
+				got := s.post(hook(free), "x", "X-API-Key", free.APIKey.Reveal())
+				if took := time.Since(began); got.status != 200 || took > time.Second {
+					t.Errorf("a sender beside the held workspace = %d %s after %s", got.status, got.text, took)
+				}
+			}
+		})
+	}
+	senders.Wait()
+}
