@@ -42,6 +42,9 @@ func Append(ctx context.Context, tx *sqlx.Tx, box *seal.Box, writer int, batch [
 	if err != nil {
 		return nil, err
 	}
+	if err := forgetHandshakes(ctx, tx, stored); err != nil {
+		return nil, err
+	}
 	if err := keepRefused(ctx, tx, box, stored); err != nil {
 		return nil, err
 	}
