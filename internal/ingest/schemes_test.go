@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -144,9 +145,17 @@ func TestSchemes(t *testing.T) {
 }
 
 func (o senderOf) withNewline(body string) reply {
-	switch o.scheme {
-	case signature.Standard, signature.GitLab: // whose secret could not be read so; a header can't hold a line end
-		return o.s.post(hook(o.key), body, o.headers(strings.Replace(o.secret, "a", "b", 1)+"", body, time.Now())...)
+	encoded, prefixed := strings.CutPrefix(o.secret, "whsec_")
+	switch {
+	case o.scheme == signature.GitLab && !prefixed: // a header can't hold a line end
+		return o.s.post(hook(o.key), body, "X-Gitlab-Token", o.secret+"n")
+	case o.scheme == signature.Standard || o.scheme == signature.GitLab: // the key that the secret decodes to
+		key, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			o.s.t.Fatal(err)
+		}
+		longer := "whsec_" + base64.StdEncoding.EncodeToString(append(key, '\n'))
+		return o.s.post(hook(o.key), body, o.headers(longer, body, time.Now())...)
 	}
 	return o.s.post(hook(o.key), body, o.headers(o.secret+"\n", body, time.Now())...)
 }

@@ -174,4 +174,3 @@ func FuzzRaw(f *testing.F) {
 		}
 	})
 }
-
