@@ -22,7 +22,6 @@ import (
 
 	"keyhook/internal/bench"
 	"keyhook/internal/config"
-	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
@@ -234,13 +233,12 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	registry := prometheus.NewRegistry()
 	metrics := ingest.NewMetrics(registry)
-	activity := ingest.NewActivity(db, inbox.NewStore(db, box), log)
-	writer := ingest.NewWriter(db, box, activity, metrics, log)
+	writer := ingest.NewWriter(db, box, metrics, log)
 	if c.Design == "limit" {
 		writer = ingest.NewDiscarder(metrics)
 	} else {
 		go writer.Run(context.WithoutCancel(ctx))
-		go activity.Run(context.WithoutCancel(ctx))
+		go ingest.NewRollup(db, log).Run(context.WithoutCancel(ctx))
 	}
 	var handler http.Handler = ingest.NewHandler(ingest.Config{MaxBody: 1 << 20}, keyring.NewCache(keyring.NewStore(db, box)), writer, metrics, log)
 	if c.Design == "naive" {
