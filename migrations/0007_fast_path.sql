@@ -52,11 +52,30 @@ $$;
 CREATE TRIGGER webhook_keys_gone AFTER DELETE ON webhook_keys
     FOR EACH ROW EXECUTE FUNCTION tell_key_is_gone();
 
--- A signal is named by its request.
+-- A signal is named by its request. The table is made anew, because a column that
+-- was dropped would still cost eight bytes a row; fixed widths come first.
 UPDATE deliveries AS d SET signal_id = s.delivery_id FROM signals AS s WHERE d.signal_id = s.id;
-UPDATE signals SET id = delivery_id;
-DROP INDEX signals_key;
-ALTER TABLE signals DROP COLUMN delivery_id;
+CREATE TEMPORARY TABLE former_signals ON COMMIT DROP AS SELECT * FROM signals;
+DROP TABLE signals;
+CREATE TABLE signals (
+    id             uuid        NOT NULL, -- its delivery's
+    workspace_id   uuid        NOT NULL,
+    webhook_key_id uuid,
+    received_at    timestamptz NOT NULL,
+    commit_xid     xid8        NOT NULL DEFAULT pg_current_xact_id(), -- with epoch and id, a place in an order that readers follow
+    epoch          integer     NOT NULL,
+    source         text        NOT NULL CHECK (octet_length(source) <= 255),
+    source_ref     text        CHECK (octet_length(source_ref) <= 255), -- NULL: the sender gave none, each request is new
+
+    CONSTRAINT signals_pkey PRIMARY KEY (id),
+    CONSTRAINT signals_event_unique UNIQUE (workspace_id, source, source_ref)
+);
+-- Without the id many events share one entry: those of a batch have one commit_xid.
+CREATE INDEX signals_cursor ON signals (workspace_id, epoch, commit_xid);
+INSERT INTO signals (id, workspace_id, webhook_key_id, received_at, commit_xid, epoch, source, source_ref)
+    SELECT delivery_id, workspace_id, webhook_key_id, received_at, commit_xid, epoch, source, source_ref FROM former_signals;
+SELECT allow('keyhook_console', 'SELECT', 'signals');
+SELECT allow('keyhook_ingest', 'SELECT, INSERT', 'signals');
 
 DROP INDEX deliveries_same_body;
 ALTER TABLE deliveries DROP COLUMN body_key;
@@ -65,10 +84,6 @@ CREATE TABLE first_bodies (
     body_key    bigint PRIMARY KEY, -- the first 8 bytes of SHA-256 over the key's id and the body's SHA-256
     delivery_id uuid   NOT NULL
 );
-
--- Without the id many events share one entry: those of a batch have one commit_xid.
-DROP INDEX signals_cursor;
-CREATE INDEX signals_cursor ON signals (workspace_id, epoch, commit_xid);
 
 -- Counts by time of answer, so that percentiles outlive the rows; the bounds are
 -- in milliseconds, each bucket begins where the one before ends.
@@ -125,7 +140,7 @@ CREATE TABLE delivery_tallies (
     bodies_not_kept       bigint      NOT NULL,
     first_at              timestamptz NOT NULL,
     last_at               timestamptz NOT NULL,
-    took                  bigint[]    NOT NULL  -- by bucket, as in delivery_counts
+    took                  integer[]   NOT NULL  -- by bucket, as in delivery_counts
 );
 
 -- What to read: counts and what is not rolled up yet are exact together, at every moment.
@@ -134,7 +149,7 @@ CREATE VIEW delivery_totals AS
         ARRAY[took_1, took_2, took_4, took_8, took_16, took_32, took_64, took_128, took_256, took_512, took_1024, took_more] AS took
     FROM delivery_counts
     UNION ALL
-    SELECT webhook_key_id, workspace_id, hour, credential_generation, outcome, reason, requests, not_kept, bodies_not_kept, last_at, took
+    SELECT webhook_key_id, workspace_id, hour, credential_generation, outcome, reason, requests, not_kept, bodies_not_kept, last_at, took::bigint[]
     FROM delivery_tallies WHERE webhook_key_id IS NOT NULL;
 
 -- The rows that append_requests takes; a type of a column's change is a new type
@@ -147,7 +162,7 @@ CREATE TYPE arriving_request AS (
 );
 CREATE TYPE request_tally AS (
     webhook_key_id uuid, workspace_id uuid, hour timestamptz, credential_generation integer, outcome text, reason text, address text,
-    requests bigint, not_kept bigint, bodies_not_kept bigint, first_at timestamptz, last_at timestamptz, took bigint[]
+    requests bigint, not_kept bigint, bodies_not_kept bigint, first_at timestamptz, last_at timestamptz, took integer[]
 );
 CREATE TYPE request_verdict AS (signal_id uuid, conflict text, same_body_as uuid);
 

@@ -172,7 +172,7 @@ var rowSets = sync.Pool{New: func() any {
 			text, text, text, text, postgres.Jsonb, text, text, text, // endpoint … source_ref
 			number, postgres.Bytea, number, at, number), // body_size … took_us
 		tallies: tallyRows{postgres.NewRecords(id, id, at, postgres.Integer, text, text, text, // webhook_key_id … address
-			number, number, number, at, at, postgres.BigintArray)},
+			number, number, number, at, at, postgres.Integers)},
 	}
 }}
 

@@ -57,7 +57,7 @@ type tally struct {
 	notKept       int64
 	bodiesNotKept int64
 	first, last   time.Time
-	took          [tookBounds]int64
+	took          [tookBounds]int32
 }
 
 func (t *tally) add(r *record) {
@@ -119,7 +119,7 @@ func (s *rowSet) addTallies(records []*record) {
 		c.Int(t.bodiesNotKept)
 		c.Time(t.first)
 		c.Time(t.last)
-		c.Bigints(t.took[:])
+		c.Integers(t.took[:])
 	}
 }
 

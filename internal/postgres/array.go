@@ -15,7 +15,7 @@ const (
 	Smallint    ElementType = 21
 	Integer     ElementType = 23
 	Text        ElementType = 25
-	BigintArray ElementType = 1016
+	Integers    ElementType = 1007 // an array
 	Timestamptz ElementType = 1184
 	UUID        ElementType = 2950
 	Jsonb       ElementType = 3802

@@ -137,16 +137,16 @@ func (r *Records) Time(at time.Time) {
 	r.data = appendTime(r.data, at)
 }
 
-// Bigints adds an array of at least one number.
-func (r *Records) Bigints(values []int64) {
+// Integers adds an array of at least one number.
+func (r *Records) Integers(values []int32) {
 	r.column()
 	begin := len(r.data)
 	r.data = append(r.data, make([]byte, 4+arrayHeader)...)
 	for _, value := range values {
-		r.data = appendInt(r.data, Bigint, value)
+		r.data = appendInt(r.data, Integer, int64(value))
 	}
 	binary.BigEndian.PutUint32(r.data[begin:], uint32(len(r.data)-begin-4))
-	arrayValue(r.data[begin+4:], 0, uint32(Bigint), len(values))
+	arrayValue(r.data[begin+4:], 0, uint32(Integer), len(values))
 }
 
 // Value returns the rows as a parameter, given the oid of their type, which is
