@@ -88,6 +88,7 @@ type house struct {
 // serve prepares the database and runs everything on it until ctx is done. ready,
 // if not nil, is called before requests are accepted.
 func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Logger, ready func(*house) error) error {
+	saveMemory()
 	listeners, err := c.listen(log)
 	if err != nil {
 		return err
