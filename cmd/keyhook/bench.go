@@ -188,4 +188,3 @@ func (c *benchIngestCmd) Run(ctx context.Context, a app) error {
 	}
 	return c.print(a.out, report, report.Table)
 }
-

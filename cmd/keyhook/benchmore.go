@@ -157,4 +157,3 @@ func (c *benchTimingCmd) Run(ctx context.Context, a app) error {
 	}
 	return c.print(a.out, timing, timing.Print)
 }
-
