@@ -399,7 +399,7 @@ func keySections(f KeyForm, owners []Option, expiries []Option, scheme SchemeInf
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = textField(field{name: "name", label: "Name", value: f.Name, required: true, focus: true, maxLength: "80", hint: "Name the sender, not the person. It stays in logs and in the audit trail.", errors: f.Errors}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = textField(field{name: "name", label: "Name", value: f.Name, required: true, focus: scheme.Title != "", maxLength: "80", hint: "Name the sender, not the person. It stays in logs and in the audit trail.", errors: f.Errors}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -83,6 +83,7 @@ func TestSchemes(t *testing.T) {
 		if _, err := s.keys.Deactivate(t.Context(), s.by, off.key.Key.ID); err != nil {
 			t.Fatal(err)
 		}
+		bare := s.ofScheme(map[bool]string{true: signature.Shopify, false: signature.GitHub}[o.scheme == signature.GitHub])
 		scheme, _ := signature.Find(o.scheme)
 		signed := scheme.Signs && name != "gitlab token"
 		at := func(seconds int) []string {
@@ -123,6 +124,20 @@ func TestSchemes(t *testing.T) {
 			}
 			if tt.reason != "" && s.reason(tt.got) != tt.reason {
 				t.Errorf("%s, %s: reason %s, want %s", name, what, s.reason(tt.got), tt.reason)
+			}
+		}
+		one := func(got reply) string {
+			return changing.ReplaceAllString(got.text, `"$1":""`) + got.header.Get("WWW-Authenticate")
+		}
+		first := one(s.post(path, event, o.headers(wrong, event, time.Now())...))
+		for what, got := range map[string]reply{
+			"an unknown key":   s.post("/hooks/"+uuid.NewString(), event, o.headers(wrong, event, time.Now())...),
+			"a deactivated":    s.post(hook(off.key), event, off.headers(off.secret, event, time.Now())...),
+			"another scheme's": s.post(hook(bare.key), event, o.headers(o.secret, event, time.Now())...),
+			"another's":        s.post(hook(foreign.key), event, o.headers(o.secret, event, time.Now())...),
+		} {
+			if text := one(got); got.status != 401 || text != first {
+				t.Errorf("%s, %s key: %d %s, want the one 401: %s", name, what, got.status, text, first)
 			}
 		}
 		for _, header := range o.headers(o.secret, event, time.Now())[:1] {
@@ -314,7 +329,7 @@ func TestHandshake(t *testing.T) {
 	if n := s.count(`SELECT count(*) FROM signals`); n != 1 {
 		t.Errorf("%d signals, want GitHub's alone", n)
 	}
-	if n := s.count(`SELECT coalesce(sum(requests), 0) FROM delivery_counts WHERE outcome = 'accepted' AND webhook_key_id = $1`, o.key.Key.ID); n != 2 {
+	if n := s.count(`SELECT coalesce(sum(requests), 0) FROM delivery_totals WHERE outcome = 'accepted' AND webhook_key_id = $1`, o.key.Key.ID); n != 2 {
 		t.Errorf("%d handshakes counted, want 2", n)
 	}
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/pgtest"
@@ -193,12 +192,12 @@ func TestRunLeavesNothingRunning(t *testing.T) { // not parallel: it counts goro
 		t.Fatal(err)
 	}
 	already := goleak.IgnoreCurrent()
-	activity := ingest.NewActivity(pool, inbox.NewStore(pool, box), log)
-	writer := ingest.NewWriter(pool, box, activity, ingest.NewMetrics(prometheus.NewRegistry()), log)
+	rollup := ingest.NewRollup(pool, log)
+	writer := ingest.NewWriter(pool, box, ingest.NewMetrics(prometheus.NewRegistry()), log)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { writer.Run(ctx) })
-	running.Go(func() { activity.Run(ctx) })
+	running.Go(func() { rollup.Run(ctx) })
 	stop()
 	running.Wait()
 	goleak.VerifyNone(t, already, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"),
@@ -232,8 +231,7 @@ func TestFullQueue(t *testing.T) {
 	pool := pgtest.New(t).Ingestion()
 	box, log := pgtest.Box(t), pgtest.Log(t)
 	metrics := ingest.NewMetrics(prometheus.NewRegistry())
-	activity := ingest.NewActivity(pool, inbox.NewStore(pool, box), log)
-	writer := ingest.NewWriter(pool, box, activity, metrics, log) // nobody runs it
+	writer := ingest.NewWriter(pool, box, metrics, log) // nobody runs it
 	writer.Fill()
 	handler := ingest.NewHandler(ingest.Config{MaxBody: maxBody}, keyring.NewCache(keyring.NewStore(pool, box)), writer, metrics, log)
 	recorder := httptest.NewRecorder()

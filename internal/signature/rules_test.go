@@ -1,7 +1,10 @@
 package signature_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -290,6 +293,43 @@ func FuzzRead(f *testing.F) {
 			}
 			if err := presented.Verify("a secret that nobody has told anybody", []byte(id), time.Unix(1767225600, 0)); err == nil {
 				t.Errorf("%s: accepted", s.Name)
+			}
+		}
+	})
+}
+
+// FuzzPlain holds the schemes whose providers publish no Go library against an
+// independent reading of their rule.
+func FuzzPlain(f *testing.F) {
+	sum := func(key string, text []byte) []byte {
+		mac := hmac.New(sha256.New, []byte(key))
+		mac.Write(text)
+		return mac.Sum(nil)
+	}
+	plain := hex.EncodeToString(sum(secret, body))
+	for _, value := range []string{"", plain, "sha256=" + plain, "sha256=" + plain + " ", "SHA256=" + plain, strings.ToUpper(plain), "sha256=,", "é", base64.StdEncoding.EncodeToString(sum(secret, body))} {
+		f.Add(value, secret, body)
+	}
+	f.Fuzz(func(t *testing.T, value, key string, text []byte) {
+		whole := hex.EncodeToString(sum(key, text))
+		lower, bare := strings.ToLower(value), strings.TrimPrefix(value, "sha256=")
+		for scheme, tt := range map[string]struct {
+			header string
+			want   bool
+		}{
+			signature.Generic: {"X-Webhook-Signature", lower == whole || bare != value && strings.ToLower(bare) == whole},
+			signature.GitHub:  {"X-Hub-Signature-256", bare != value && strings.ToLower(bare) == whole},
+			signature.Linear:  {"Linear-Signature", lower == whole},
+			signature.Shopify: {"X-Shopify-Hmac-Sha256", value == base64.StdEncoding.EncodeToString(sum(key, text))},
+			signature.GitLab:  {"X-Gitlab-Token", value == key && len(value) <= 4<<10},
+		} {
+			headers := http.Header{tt.header: {value}, "Linear-Timestamp": {fmt.Sprint(now.UnixMilli())}}
+			err := signature.Verify(scheme, []string{key}, user, headers, text, now)
+			if scheme == signature.Linear && errors.Is(err, signature.ErrStale) {
+				continue // the body names another time
+			}
+			if want := tt.want && key != "" && value != ""; (err == nil) != want {
+				t.Errorf("%s: Verify(%q) with %q = %v, want accepted %v", scheme, value, key, err, want)
 			}
 		}
 	})
