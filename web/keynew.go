@@ -85,7 +85,11 @@ func (s *Server) issue(r *http.Request, m account.Member, draft keyring.Draft, s
 // tellIssued goes to the page of a key with nothing to show: what was pasted is
 // not shown again, and what is missing is asked for there.
 func (s *Server) tellIssued(w http.ResponseWriter, r *http.Request, m account.Member, issued keyring.Issued) error {
-	text := issued.Key.Name + " is ready. Give its address to " + schemeInfo(issued.Key.Scheme).Title + "."
+	sender := schemeInfo(issued.Key.Scheme).Title
+	text := issued.Key.Name + " is ready. Give its address to " + sender + "."
+	if issued.Key.LacksSecret() {
+		text = issued.Key.Name + " is made. Give its address to " + sender + ", and paste the secret that you find there."
+	}
 	s.flash(w, views.Flash{Text: text + warnings(issued.Key, issued.Warnings)})
 	return redirect(w, r, keysPath(m, issued.Key.ID.String()))
 }
