@@ -103,12 +103,21 @@ var (
 // readStandard reads Standard Webhooks. The two names are never mixed; where
 // both came, the standard's count.
 func readStandard(headers http.Header) (Presented, error) {
-	names := standardNames
-	if len(headers.Values(names.signature)) == 0 && len(headers.Values(svixNames.signature)) > 0 {
-		names = svixNames
+	switch {
+	case len(headers[canonicalStandard]) > 0:
+		return standardNames.read(headers)
+	case len(headers[canonicalSvix]) > 0:
+		return svixNames.read(headers)
 	}
-	return names.read(headers)
+	return Presented{}, ErrMissing
 }
+
+// The signatures' names as net/http writes them: looked up for every request, also
+// of other schemes, they must not be made canonical each time.
+const (
+	canonicalStandard = "Webhook-Signature"
+	canonicalSvix     = "Svix-Signature"
+)
 
 func (f family) read(headers http.Header) (Presented, error) {
 	value, err := one(headers, f.signature)
@@ -242,7 +251,7 @@ func readShopify(headers http.Header) (Presented, error) {
 // readGitLab tells a signature from a token by the signature's header alone:
 // GitLab sends the id and the time without one too.
 func readGitLab(headers http.Header) (Presented, error) {
-	if len(headers.Values(standardNames.signature)) > 0 {
+	if len(headers[canonicalStandard]) > 0 {
 		return standardNames.read(headers)
 	}
 	token, err := one(headers, "X-Gitlab-Token")
