@@ -67,6 +67,11 @@ func TestSendersLibraries(t *testing.T) {
 	}
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 type answered struct {
 	Status    int
 	SignalID  string
@@ -78,12 +83,16 @@ type answered struct {
 // node sends requests with the script in testdata/senders.
 func node(t *testing.T, requests ...sent) []answered {
 	t.Helper()
-	modules, err := filepath.Abs("../../../.tools/senders/node_modules")
+	tools, err := filepath.Abs("../../../.tools")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(modules); err != nil {
-		t.Fatalf("the senders' libraries are missing: scripts/setup test brings them: %v", err)
+	modules, program := filepath.Join(tools, "senders/node_modules"), "node"
+	if own := filepath.Join(tools, "node/bin/node"); exists(own) {
+		program = own
+	}
+	if !exists(modules) {
+		t.Fatal("the senders' libraries are missing: scripts/setup test brings them")
 	}
 	folder := t.TempDir()
 	script, err := os.ReadFile("testdata/senders/send.mjs")
@@ -100,7 +109,7 @@ func node(t *testing.T, requests ...sent) []answered {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), "node", "send.mjs")
+	command := exec.CommandContext(t.Context(), program, "send.mjs")
 	command.Dir, command.Stdin = folder, bytes.NewReader(text)
 	var trouble bytes.Buffer
 	command.Stderr = &trouble
