@@ -219,9 +219,16 @@ func TestKeyboardAlone(t *testing.T) {
 		}
 	}
 	p.do(chromedp.KeyEvent(kb.Escape))
-	p.do(chromedp.WaitNotPresent(chromedp.CSS("dialog[open]")))
-	if !eval[bool](p, `document.activeElement.matches('a[hx-get$="/deactivate/dialog"]')`) {
+	p.do(chromedp.WaitNotPresent(chromedp.CSS("dialog")))
+	const onOpener = `document.activeElement.matches('a[hx-get$="/deactivate/dialog"]')`
+	if !eval[bool](p, onOpener) {
 		t.Error("after Escape the focus is not back where it was")
+	}
+	// It is back at once: who goes on typing does not do so into nowhere.
+	p.do(chromedp.KeyEvent(kb.Enter))
+	p.wait("dialog:modal #confirm:focus")
+	if !eval[bool](p, `document.querySelector("dialog").close(), `+onOpener) {
+		t.Error("as the dialog closes the focus is not back where it was")
 	}
 	p.quiet()
 }
