@@ -84,6 +84,7 @@ func TestPagesBeforeSignIn(t *testing.T) {
 	p.inspect("key-created")
 	p.click(`[data-gate]`)
 	p.resend()
+	p.has("No second key was made")
 	p.inspect("key-already-shown")
 
 	// Somebody new chooses a password and belongs nowhere yet.
