@@ -134,7 +134,7 @@ func TestDoubleClick(t *testing.T) {
 	if text := other.everything(); strings.Contains(text, c.apiKey) || strings.Contains(text, c.secret) {
 		t.Error("the second tab shows the credentials")
 	}
-	other.has("Ada Okonkwo")
+	other.has("already shown to Ada Okonkwo")
 	if n := server.keyCount(); n != 2 {
 		t.Errorf("two tabs made %d keys in all, want 2", n)
 	}
@@ -153,7 +153,7 @@ func TestWithoutScript(t *testing.T) {
 	}
 	p.click(`[data-gate]`)
 	p.follow(`form[action$="/saved"] [type=submit]`)
-	p.has("Accepted")
+	p.wait(deliveryRow)
 
 	p.follow(`a[href$="/edit"]`)
 	p.fill(`textarea[name=note]`, "changed without script")
