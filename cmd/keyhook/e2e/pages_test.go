@@ -180,7 +180,7 @@ func TestPagesInUse(t *testing.T) {
 
 	p.open(busiest)
 	p.click(`a[hx-get$="/deactivate/dialog"]`)
-	p.wait("dialog[open]")
+	p.wait("dialog:modal")
 	p.inspect("key-deactivate-dialog")
 	eval[bool](p, `document.querySelector("#confirm").dataset.confirm = "Two \u00a0 words\u200b\ufeff", true`)
 	for text, ready := range map[string]bool{"Two word": false, " Two  words": true, "": false} {

@@ -216,7 +216,7 @@ func TestKeyboardAlone(t *testing.T) {
 
 	p.tabTo(`a[hx-get$="/deactivate/dialog"]`)
 	p.do(chromedp.KeyEvent(kb.Enter))
-	p.wait("dialog[open]")
+	p.wait("dialog:modal")
 	for range 12 { // focus stays inside
 		p.do(chromedp.KeyEvent(kb.Tab))
 		if !eval[bool](p, `document.activeElement === document.body || !!document.activeElement.closest("dialog")`) {
