@@ -1,6 +1,7 @@
 // Package inbox keeps what arrived: deliveries, one for each request with its
 // outcome, and signals, one for each accepted event. It owns the tables signals,
-// deliveries, refused_requests, refused_request_quotas and delivery_counts.
+// deliveries, refused_requests, first_bodies, refused_request_quotas, delivery_tallies,
+// delivery_counts, stray_counts and key_addresses.
 //
 // Its invariant: of all deliveries with one workspace, source and source ref,
 // exactly one made a signal, and the unique constraint decides which. Nothing
