@@ -21,7 +21,7 @@ type document struct {
 
 // hookCredentials are every scheme's, since what is said is the same for every key.
 var hookCredentials = sync.OnceValue(func() []string {
-	list := []string{"generic: X-API-Key: <API key>, or Authorization: Bearer <API key>"}
+	var list []string
 	for _, scheme := range schemes {
 		list = append(list, scheme.Name+": "+strings.Join(scheme.Example, ", "))
 	}

@@ -27,9 +27,11 @@ const (
 	maxRetries    = 3
 	commitWithin  = 5 * time.Second
 
-	// linger is how long a batch waits for more, until half of the requests in
-	// flight have arrived. A lone request waits for nobody.
-	linger = 1500 * time.Microsecond
+	// A batch waits for more until half of the requests in flight have arrived, but
+	// no longer than half of what a batch takes to commit, within these bounds. A
+	// lone request waits for nobody.
+	minLinger = 500 * time.Microsecond
+	maxLinger = 4 * time.Millisecond
 
 	// Refused requests have a writer of their own, so that a flood of them does not
 	// hold up the others. A 401 takes its time anyway, so their batches may gather.
@@ -74,6 +76,7 @@ type Writer struct {
 
 	accepted, refused chan pending
 	inFlight          atomic.Int64 // requests to be accepted that are not answered yet
+	commitTime        atomic.Int64 // what a batch took lately, nanoseconds
 }
 
 // NewWriter returns a Writer to db, the ingestion pool.
@@ -151,7 +154,19 @@ func (w *Writer) work(ctx context.Context, gather func(context.Context) []pendin
 }
 
 func (w *Writer) gatherAccepted(ctx context.Context) []pending {
-	return gather(ctx, w.accepted, linger, func() int { return int(w.inFlight.Load() / 2) })
+	return gather(ctx, w.accepted, w.linger(), func() int { return int(w.inFlight.Load() / 2) })
+}
+
+func (w *Writer) linger() time.Duration {
+	return min(max(time.Duration(w.commitTime.Load())/2, minLinger), maxLinger)
+}
+
+// took moves the time that a batch takes after what one took now. Two writers may
+// lose each other's figure: it is only a measure.
+func (w *Writer) took(d time.Duration) {
+	w.metrics.commits.Observe(d.Seconds())
+	former := w.commitTime.Load()
+	w.commitTime.Store(former + (int64(d)-former)/8)
 }
 
 func (w *Writer) gatherRefused(ctx context.Context) []pending {
@@ -254,7 +269,7 @@ func (w *Writer) store(ctx context.Context, batch []pending) (results []written,
 		}
 		return nil
 	})
-	w.metrics.commits.Observe(time.Since(began).Seconds())
+	w.took(time.Since(began))
 	return results, err
 }
 

@@ -9,7 +9,7 @@ var schemes = []*Scheme{
 	{
 		Name: Generic, Title: "Keyhook’s own", Group: OwnCode,
 		Summary: "An API key in a header, or a signature over the body: the least to write.",
-		Headers: []string{"X-Webhook-Signature"}, Example: []string{"X-Webhook-Signature: sha256=…"},
+		Headers: []string{"X-Webhook-Signature"}, Example: []string{"X-API-Key: khk_…", "or X-Webhook-Signature: sha256=…"},
 		Signed: "HMAC-SHA256 of the raw body, in 64 hexadecimal characters, with or without sha256= before them.",
 		Signs:  true, Unsigned: true, Reading: AsText, MakesSecret: true, HasAPIKey: true,
 		Ref:     Ref{Headers: []string{"Idempotency-Key"}, ByKey: true},
