@@ -11,9 +11,11 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
@@ -33,6 +35,16 @@ type stage struct {
 	keys     *keyring.Store
 
 	home, foreign workspace
+
+	raw     *sqlx.DB // the one that Raw returns
+	rawOnce sync.Once
+}
+
+// Raw returns the same pool each time: the gate's tests look at all rows after
+// each of their requests, and a pool apiece would use up the server's connections.
+func (s *stage) Raw() *sqlx.DB {
+	s.rawOnce.Do(func() { s.raw = s.Database.Raw() })
+	return s.raw
 }
 
 // A workspace has a key and an owner.
