@@ -119,10 +119,10 @@ func newServer(handler http.Handler, listener net.Listener, log *slog.Logger) se
 }
 
 // saveMemory makes the garbage collector begin sooner than it does by itself: a
-// sixth less memory, for no processor time that could be measured.
+// fifth less memory, for little processor time.
 func saveMemory() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(70)
+		debug.SetGCPercent(50)
 	}
 }
 
