@@ -29,4 +29,14 @@ const (
 	KeyReactivated   Action = "key.reactivated"
 	CredentialsShown Action = "key.credentials_shown"
 	CredentialsSaved Action = "key.credentials_saved" // the person confirmed having saved them
+
+	TokenCreated     Action = "token.created"
+	TokenShown       Action = "token.shown"
+	TokenSaved       Action = "token.saved" // the person confirmed having saved it
+	TokenDeactivated Action = "token.deactivated"
+	TokenReactivated Action = "token.reactivated"
+
+	RetentionChanged Action = "workspace.retention_changed"
+	PayloadViewed    Action = "signal.payload_viewed"
+	UnreadDeleted    Action = "signals.deleted_unread" // a reader was too slow for the hard limit
 )

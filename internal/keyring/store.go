@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -55,8 +53,8 @@ func (s *Store) issue(ctx context.Context, by audit.Actor, draft Draft, nonce st
 	if err != nil {
 		return Issued{}, err
 	}
-	if len(nonce) > 200 || !utf8.ValidString(nonce) || strings.Contains(nonce, "\x00") {
-		return Issued{}, fault.New(fault.Invalid, "The form is damaged. Open it again.")
+	if !validNonce(nonce) {
+		return Issued{}, errDamaged
 	}
 	issued := Issued{APIKey: NewAPIKey(), Secret: secret}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
