@@ -202,7 +202,11 @@ func TestTokenUse(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	for _, at := range []time.Time{now, now.Add(-time.Hour)} {
 		err := w.Console().InTx(t.Context(), func(tx *sqlx.Tx) error {
-			return keyring.MarkTokensUsed(t.Context(), tx, map[uuid.UUID]time.Time{issued.Token.ID: at, uuid.Must(uuid.NewV7()): at})
+			there, err := keyring.MarkTokensUsed(t.Context(), tx, map[uuid.UUID]time.Time{issued.Token.ID: at, uuid.Must(uuid.NewV7()): at})
+			if len(there) != 1 || there[0] != issued.Token.ID {
+				t.Errorf("MarkTokensUsed = %v, want the one that is there", there)
+			}
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)

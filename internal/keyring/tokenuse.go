@@ -58,19 +58,23 @@ func (s *Store) ValidTokens(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID
 	return valid, nil
 }
 
-// MarkTokensUsed moves the times of last use forward, as part of tx.
-func MarkTokensUsed(ctx context.Context, tx *sqlx.Tx, uses map[uuid.UUID]time.Time) error {
+// MarkTokensUsed moves the times of last use forward, as part of tx. It returns
+// the tokens that are there, and keeps them there until tx ends.
+func MarkTokensUsed(ctx context.Context, tx *sqlx.Tx, uses map[uuid.UUID]time.Time) (there []uuid.UUID, err error) {
+	const lock = `SELECT id FROM tokens WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
 	const update = `
-		UPDATE tokens AS t SET last_used_at = u.at
-		FROM (SELECT id, at FROM unnest($1::uuid[], $2::timestamptz[]) AS u (id, at) ORDER BY id) AS u
+		UPDATE tokens AS t SET last_used_at = u.at FROM unnest($1::uuid[], $2::timestamptz[]) AS u (id, at)
 		WHERE t.id = u.id AND coalesce(t.last_used_at < u.at, true)`
 	var ids []uuid.UUID
 	var times []time.Time
 	for id, at := range uses {
 		ids, times = append(ids, id), append(times, at)
 	}
-	if _, err := tx.ExecContext(ctx, update, pq.Array(ids), pq.Array(times)); err != nil {
-		return fmt.Errorf("mark tokens used: %w", err)
+	if err = tx.SelectContext(ctx, &there, lock, pq.Array(ids)); err == nil {
+		_, err = tx.ExecContext(ctx, update, pq.Array(ids), pq.Array(times))
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("mark tokens used: %w", err)
+	}
+	return there, nil
 }

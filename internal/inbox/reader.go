@@ -1,0 +1,46 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// A Reading says that a token has read a workspace up to a position.
+type Reading struct {
+	TokenID, WorkspaceID uuid.UUID
+	Until                Position
+	At                   time.Time
+}
+
+// MarkRead stores how far tokens have read, as part of tx. The latest word counts,
+// also of one that began anew from an earlier place.
+func MarkRead(ctx context.Context, tx *sqlx.Tx, readings []Reading) error {
+	const upsert = `
+		INSERT INTO signal_readers AS r (token_id, workspace_id, epoch, commit_xid, signal_id, read_at)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::xid8[], $5::uuid[], $6::timestamptz[]) AS u (token_id, w, e, x, s, t)
+		ORDER BY token_id
+		ON CONFLICT (token_id) DO UPDATE SET epoch = excluded.epoch, commit_xid = excluded.commit_xid, signal_id = excluded.signal_id, read_at = excluded.read_at
+		WHERE r.read_at <= excluded.read_at`
+	if len(readings) == 0 {
+		return nil
+	}
+	var tokens, workspaces, ids []uuid.UUID
+	var epochs []int32
+	var xids []string
+	var times []time.Time
+	for _, r := range readings {
+		epoch, xid, id := r.Until.args()
+		tokens, workspaces, times = append(tokens, r.TokenID), append(workspaces, r.WorkspaceID), append(times, r.At)
+		epochs, xids, ids = append(epochs, epoch), append(xids, xid), append(ids, id)
+	}
+	_, err := tx.ExecContext(ctx, upsert, pq.Array(tokens), pq.Array(workspaces), pq.Array(epochs), pq.Array(xids), pq.Array(ids), pq.Array(times))
+	if err != nil {
+		return fmt.Errorf("store how far tokens have read: %w", err)
+	}
+	return nil
+}
