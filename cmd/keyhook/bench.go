@@ -222,7 +222,7 @@ type benchServerCmd struct {
 // Run serves one design until it is interrupted.
 func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 	d := &database{url: c.URL, direct: c.Direct()}
-	box, err := d.prepare(ctx, c.MasterKey, c.DataDir, false)
+	box, err := d.prepare(ctx, c.MasterKey, c.DataDir, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

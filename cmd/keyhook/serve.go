@@ -132,7 +132,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 
 // build makes the stores and the two fronts. Nothing runs yet.
 func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *slog.Logger) (_ *house, err error) {
-	box, err := db.prepare(ctx, c.MasterKey, c.DataDir, c.Migrate)
+	box, err := db.prepare(ctx, c.MasterKey, c.DataDir, c.Migrate, log)
 	if err != nil {
 		return nil, err
 	}

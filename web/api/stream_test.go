@@ -236,7 +236,6 @@ func TestStalledReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 	fmt.Fprintf(conn, "GET /api/v1/signals/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", token.Text.Reveal())
 	body := `"` + strings.Repeat("x", 500<<10) + `"`
 	other, read := s.listen(s.server.URL, s.home.token, "", ""), make(chan int)
