@@ -44,3 +44,27 @@ func MarkRead(ctx context.Context, tx *sqlx.Tx, readings []Reading) error {
 	}
 	return nil
 }
+
+// A Held is what is committed and may not be read yet, because a transaction that
+// writes has been open since before.
+type Held struct {
+	Signals int       `db:"signals"` // at most [MaxCounted]
+	Since   time.Time `db:"since"`   // when the first of them was received
+}
+
+// MaxCounted is how far signals are counted for people.
+const MaxCounted = 10_001
+
+// HeldBack returns what readers of a workspace wait for.
+func (s *Store) HeldBack(ctx context.Context, workspace uuid.UUID) (held Held, err error) {
+	const query = `
+		SELECT count(*) AS signals, coalesce(min(received_at), now()) AS since FROM (
+			SELECT s.received_at FROM signals AS s
+			WHERE s.workspace_id = $1 AND (s.epoch, s.commit_xid) >= ((SELECT epoch FROM instance), pg_snapshot_xmin(pg_current_snapshot()))
+			ORDER BY s.epoch, s.commit_xid, s.id LIMIT $2) AS waiting`
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &held, query, workspace, MaxCounted) })
+	if err != nil {
+		return Held{}, fmt.Errorf("look what is held back: %w", err)
+	}
+	return held, nil
+}

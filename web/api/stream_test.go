@@ -263,3 +263,10 @@ func TestStalledReader(t *testing.T) {
 		t.Errorf("the stalled stream is not cut: %v, %d bytes", err, len(text))
 	}
 }
+
+// bodyIn is the body of a signal's data.
+func bodyIn(data string) string {
+	var got signal
+	_ = json.Unmarshal([]byte(data), &got) // the caller finds nothing in ""
+	return string(got.Body)
+}
