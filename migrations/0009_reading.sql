@@ -68,7 +68,7 @@ CREATE TABLE signal_floors (
     epoch         integer     NOT NULL DEFAULT 0,
     commit_xid    xid8        NOT NULL DEFAULT '0',
     signal_id     uuid        NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    bodies_before timestamptz NOT NULL DEFAULT '-infinity'
+    bodies_before timestamptz NOT NULL DEFAULT 'epoch'
 );
 
 SELECT allow('keyhook_console', 'SELECT, INSERT, UPDATE, DELETE', 'tokens, token_form_nonces, signal_readers');

@@ -120,7 +120,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { h.api.Run(working) })
 	workers.Go(func() { h.hear(working, db.direct, log) })
 	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
-	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.upkeep.Forget) })
+	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.forget) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
 	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
 	defer workers.Wait()
@@ -233,6 +233,31 @@ func (h *house) hear(ctx context.Context, url string, log *slog.Logger) {
 		log.WarnContext(ctx, "changes of keys are not listened to", "err", err)
 	}
 }
+
+// forget does away with what is past its time, by the rules of each workspace.
+func (h *house) forget(ctx context.Context) error {
+	workspaces, err := h.accounts.Workspaces(ctx)
+	if err != nil {
+		return err
+	}
+	var rules []inbox.Rule
+	for _, w := range workspaces {
+		rule := inbox.Rule{Workspace: w.ID, Keep: days(w.KeepSignalsDays), KeepUnread: days(w.KeepUnreadDays)}
+		tokens, err := h.keys.Tokens(ctx, w.ID)
+		if err != nil {
+			return err
+		}
+		for _, token := range tokens {
+			if token.Reads(time.Now()) {
+				rule.Readers = append(rule.Readers, token.ID)
+			}
+		}
+		rules = append(rules, rule)
+	}
+	return h.upkeep.Forget(ctx, rules)
+}
+
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 // every calls work at once and then again and again until ctx is done.
 func every(ctx context.Context, pause time.Duration, log *slog.Logger, name string, work func(context.Context) error) {

@@ -68,3 +68,32 @@ func (s *Store) HeldBack(ctx context.Context, workspace uuid.UUID) (held Held, e
 	}
 	return held, nil
 }
+
+// A Reader is how far a token has read.
+type Reader struct {
+	TokenID      uuid.UUID  `db:"token_id"`
+	ReadAt       time.Time  `db:"read_at"`       // when it last came
+	ReadUntil    *time.Time `db:"read_until"`    // when the last signal that it read was received; nil: it is gone, or none
+	Behind       int        `db:"behind"`        // signals that it may read and has not; at most [MaxCounted]
+	OldestUnread *time.Time `db:"oldest_unread"` // when the first of them was received; nil: none
+}
+
+// Readers returns how far each token of a workspace has read that has read at all,
+// the slowest first.
+func (s *Store) Readers(ctx context.Context, workspace uuid.UUID) (readers []Reader, err error) {
+	const place = `s.workspace_id = $1 AND (s.epoch, s.commit_xid, s.id) `
+	const query = `
+		SELECT r.token_id, r.read_at,
+			(SELECT s.received_at FROM signals AS s WHERE ` + place + `<= (r.epoch, r.commit_xid, r.signal_id)
+				ORDER BY s.epoch DESC, s.commit_xid DESC, s.id DESC LIMIT 1) AS read_until,
+			(SELECT count(*) FROM (SELECT FROM signals AS s WHERE ` + place + `> (r.epoch, r.commit_xid, r.signal_id) AND ` + ended + ` LIMIT $2) AS unread) AS behind,
+			(SELECT s.received_at FROM signals AS s WHERE ` + place + `> (r.epoch, r.commit_xid, r.signal_id) AND ` + ended + `
+				ORDER BY s.epoch, s.commit_xid, s.id LIMIT 1) AS oldest_unread
+		FROM signal_readers AS r WHERE r.workspace_id = $1
+		ORDER BY r.epoch, r.commit_xid, r.signal_id, r.token_id`
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &readers, query, workspace, MaxCounted) })
+	if err != nil {
+		return nil, fmt.Errorf("look how far tokens have read: %w", err)
+	}
+	return readers, nil
+}

@@ -45,6 +45,12 @@ type Token struct {
 // Can reports whether the token allows something.
 func (t Token) Can(scope Scope) bool { return slices.Contains(t.Scopes, string(scope)) }
 
+// Reads reports whether the token may read signals at a moment: then they wait for
+// it.
+func (t Token) Reads(now time.Time) bool {
+	return t.Active && (t.ExpiresAt == nil || now.Before(*t.ExpiresAt)) && t.Can(ReadSignals)
+}
+
 // StatusAt returns the token's status at a moment.
 func (t Token) StatusAt(now time.Time) Status {
 	return Key{Active: t.Active, ExpiresAt: t.ExpiresAt, LastUsedAt: t.LastUsedAt}.StatusAt(now)
