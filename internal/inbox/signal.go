@@ -157,17 +157,12 @@ func (s *Store) Newest(ctx context.Context, workspace uuid.UUID) (newest Positio
 
 var errNoSignal = fault.New(fault.NotFound, "There is no such signal.")
 
-// Signal returns one signal of a workspace. ended is false while its place in the
+// Signal returns one signal of a workspace. placed is false while its place in the
 // order may not be told yet.
 func (s *Store) Signal(ctx context.Context, workspace, id uuid.UUID) (signal Signal, placed bool, err error) {
-	const query = `
-		SELECT s.id, s.webhook_key_id, s.source, s.source_ref, s.received_at, s.epoch, s.commit_xid,
-			coalesce(d.auth_method, 'none'), d.credential_generation, coalesce(d.content_type, ''), coalesce(d.headers, '{}'),
-			coalesce(d.event_type, ''), coalesce(d.body_size, 0), d.body_sha256, d.body, ` + ended + `
-		FROM signals AS s LEFT JOIN deliveries AS d ON d.id = s.id
-		WHERE s.workspace_id = $1 AND s.id = $2`
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return signal.scan(alsoScan{tx.QueryRowContext(ctx, query, workspace, id), &placed})
+		signal, placed, err = readSignal(ctx, tx, workspace, id)
+		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Signal{}, false, errNoSignal
@@ -175,8 +170,19 @@ func (s *Store) Signal(ctx context.Context, workspace, id uuid.UUID) (signal Sig
 	if err != nil {
 		return Signal{}, false, fmt.Errorf("read a signal: %w", err)
 	}
-	signal.Position.ID = signal.ID
 	return signal, placed, nil
+}
+
+func readSignal(ctx context.Context, tx *sqlx.Tx, workspace, id uuid.UUID) (signal Signal, placed bool, err error) {
+	const query = `
+		SELECT s.id, s.webhook_key_id, s.source, s.source_ref, s.received_at, s.epoch, s.commit_xid,
+			coalesce(d.auth_method, 'none'), d.credential_generation, coalesce(d.content_type, ''), coalesce(d.headers, '{}'),
+			coalesce(d.event_type, ''), coalesce(d.body_size, 0), d.body_sha256, d.body, ` + ended + `
+		FROM signals AS s LEFT JOIN deliveries AS d ON d.id = s.id
+		WHERE s.workspace_id = $1 AND s.id = $2`
+	err = signal.scan(alsoScan{tx.QueryRowContext(ctx, query, workspace, id), &placed})
+	signal.Position.ID = signal.ID
+	return signal, placed, err
 }
 
 // alsoScan reads one more column behind a signal's.
