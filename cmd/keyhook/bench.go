@@ -26,10 +26,12 @@ import (
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
+	"keyhook/web/api"
 )
 
 type benchCmd struct {
 	Ingest benchIngestCmd `cmd:"" help:"Ingestion beside its limit and a naive design."`
+	Read   benchReadCmd   `cmd:"" help:"Reading by cursor, latency to readers that wait, and what open streams cost."`
 	Timing benchTimingCmd `cmd:"" help:"Whether the time of a refusal tells what exists."`
 	Server benchServerCmd `cmd:"" hidden:"" help:"One of the servers that are measured."`
 }
@@ -64,7 +66,7 @@ func newLaboratory(ctx context.Context, a app, pgBin string) (lab *laboratory, e
 	if lab.db, err = openDatabase(ctx, c, own, lab.log); err != nil {
 		return lab, err
 	}
-	s, err := begin(ctx, a, config.Database{URL: lab.db.url, DataDir: lab.dir}, config.MasterKey{})
+	s, err := begin(ctx, a, configOf(lab), masterKeyOf(lab))
 	if err != nil {
 		return lab, err
 	}
@@ -83,6 +85,12 @@ func newLaboratory(ctx context.Context, a app, pgBin string) (lab *laboratory, e
 	lab.pool, err = postgres.Open(ctx, lab.db.url, postgres.Maintenance)
 	return lab, err
 }
+
+func configOf(lab *laboratory) config.Database {
+	return config.Database{URL: lab.db.url, DataDir: lab.dir}
+}
+
+func masterKeyOf(*laboratory) config.MasterKey { return config.MasterKey{} } // in the data folder
 
 func (lab *laboratory) close() {
 	for _, end := range lab.ends {
@@ -215,7 +223,7 @@ func (c *benchTimingCmd) Run(ctx context.Context, a app) error {
 type benchServerCmd struct {
 	config.Database
 	config.MasterKey
-	Design  string `enum:"limit,ingest,naive" required:"" help:"Which server."`
+	Design  string `enum:"limit,ingest,naive,read" required:"" help:"Which server."`
 	Profile string `help:"File for a profile of its processor time."`
 }
 
@@ -243,6 +251,16 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		go activity.Run(context.WithoutCancel(ctx))
 	}
 	var handler http.Handler = ingest.NewHandler(ingest.Config{MaxBody: 1 << 20}, keyring.NewCache(keyring.NewStore(db, box)), writer, metrics, log)
+	if c.Design == "read" {
+		reading, err := postgres.Open(ctx, d.url, postgres.Reading)
+		if err != nil {
+			return err
+		}
+		defer reading.Close()
+		readers := api.NewServer(api.Config{}, reading, keyring.NewStore(reading, box), inbox.NewStore(reading, box), log)
+		go readers.Run(context.WithoutCancel(ctx))
+		handler = ingest.Prefixed(handler, readers)
+	}
 	if c.Design == "naive" {
 		wide, err := postgres.Open(ctx, d.url, postgres.Naive)
 		if err != nil {
