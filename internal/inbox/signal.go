@@ -86,7 +86,7 @@ func readPage(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, page *Page,
 		FROM (
 			SELECT s.*, coalesce(d.auth_method, 'none') AS auth_method, d.credential_generation, coalesce(d.content_type, '') AS content_type,
 				coalesce(d.headers, '{}') AS headers, coalesce(d.event_type, '') AS event_type, coalesce(d.body_size, 0) AS body_size,
-				d.body_sha256, d.body, sum(coalesce(d.body_size, 0)) OVER (ORDER BY s.epoch, s.commit_xid, s.id) AS bytes
+				d.body_sha256, d.body, sum(coalesce(d.body_size, 0)::integer) OVER (ORDER BY s.epoch, s.commit_xid, s.id ROWS UNBOUNDED PRECEDING) AS bytes
 			FROM page AS s LEFT JOIN deliveries AS d ON d.id = s.id) AS sized
 		WHERE bytes - body_size < $6
 		ORDER BY epoch, commit_xid, id`
