@@ -10,7 +10,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TEST    := go test -timeout 20m -p 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo dev test check bench build generate screenshots fuzz vulnerabilities setup-run setup-test
+.PHONY: help run demo dev test check bench bench-stored build generate screenshots fuzz vulnerabilities setup-run setup-test
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -43,8 +43,11 @@ check: ## format, vet, lint, generated files, module files
 
 bench: setup-run ## measure ingestion against its limit and against a naive design
 	@$(MAKE) --no-print-directory build
-	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench ingest $(BENCH)
-	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench timing
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench ingest $(BENCH) && bin/keyhook bench lone && bin/keyhook bench idle && bin/keyhook bench timing
+
+bench-stored: setup-run ## the same with 5 million signals and 10 million deliveries there before (a quarter of an hour, 10 GB)
+	@$(MAKE) --no-print-directory build
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench stored $(BENCH)
 
 build: ## build bin/keyhook
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/keyhook ./cmd/keyhook

@@ -125,7 +125,7 @@ func (s *stage) arrive(w workspace, event, contentType, body string) uuid.UUID {
 		ReceivedAt: time.Now().UTC().Truncate(time.Microsecond), Began: time.Now(),
 	}
 	err := s.ingestion.InTx(context.Background(), func(tx *sqlx.Tx) error {
-		_, err := inbox.Append(context.Background(), tx, s.box, 1, []inbox.Arrival{arrival})
+		_, err := inbox.NewAppender(s.box).Append(context.Background(), tx, []inbox.Arrival{arrival})
 		return err
 	})
 	if err != nil {

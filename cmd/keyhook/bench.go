@@ -3,35 +3,27 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/pprof"
 	"strings"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"keyhook/internal/bench"
 	"keyhook/internal/config"
-	"keyhook/internal/inbox"
-	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
-	"keyhook/web/api"
 )
 
 type benchCmd struct {
 	Ingest benchIngestCmd `cmd:"" help:"Ingestion beside its limit and a naive design."`
 	Read   benchReadCmd   `cmd:"" help:"Reading by cursor, latency to readers that wait, and what open streams cost."`
+	Lone   benchLoneCmd   `cmd:"" help:"What one client alone waits for, beside a bare commit."`
+	Idle   benchIdleCmd   `cmd:"" help:"What connections cost that are open and silent."`
+	Stored benchStoredCmd `cmd:"" help:"Ingestion into a database that holds millions of rows, beside an empty one. Takes a quarter of an hour and 10 GB."`
 	Timing benchTimingCmd `cmd:"" help:"Whether the time of a refusal tells what exists."`
 	Server benchServerCmd `cmd:"" hidden:"" help:"One of the servers that are measured."`
 }
@@ -136,6 +128,23 @@ func (lab *laboratory) start(ctx context.Context, a app, design string) (pid int
 	return cmd.Process.Pid, strings.TrimSpace(line), nil
 }
 
+// design starts a server and says how to measure it.
+func (lab *laboratory) design(ctx context.Context, a app, name string) (bench.Design, error) {
+	pid, base, err := lab.start(ctx, a, name)
+	if err != nil {
+		return bench.Design{}, err
+	}
+	return bench.Design{
+		Name: name, PID: pid,
+		Target: bench.Target{URL: base + "/hooks/" + lab.key.Key.ID.String(), Headers: map[string]string{"X-API-Key": lab.key.APIKey.Reveal()}},
+		Storage: bench.Storage{
+			Database: lab.db.owned.PID(),
+			Rows:     lab.scalar(`SELECT count(*) FROM deliveries WHERE outcome = 'accepted' AND id >= uuid_floor((SELECT created_at FROM webhook_keys LIMIT 1))`),
+			Bytes:    lab.scalar(`SELECT pg_database_size(current_database())`),
+		},
+	}, nil
+}
+
 func (lab *laboratory) scalar(query string) func(context.Context) (int64, error) {
 	return func(ctx context.Context) (n int64, err error) {
 		err = lab.pool.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &n, query) })
@@ -168,132 +177,21 @@ func (c *benchIngestCmd) Run(ctx context.Context, a app) error {
 	}
 	defer lab.close()
 	lab.profiles = c.Profiles
-	var designs []bench.Design
+	var designs, signed []bench.Design
 	for _, name := range []string{"limit", "ingest", "naive"} {
-		pid, base, err := lab.start(ctx, a, name)
+		design, err := lab.design(ctx, a, name)
 		if err != nil {
 			return err
 		}
-		target := bench.Target{URL: base + "/hooks/" + lab.key.Key.ID.String(), Headers: map[string]string{"X-API-Key": lab.key.APIKey.Reveal()}}
-		designs = append(designs, bench.Design{Name: name, PID: pid, Target: target})
+		designs = append(designs, design)
+		if name != "naive" {
+			design.Target = bench.Target{URL: design.Target.URL, Secret: lab.key.Secret.Reveal()}
+			signed = append(signed, design)
+		}
 	}
-	report, err := bench.Run(ctx, designs, bench.Options{
-		Connections: c.Connections, Seconds: c.Seconds, Rounds: c.Rounds, Database: lab.db.owned.PID(), Progress: a.err,
-		Rows:  lab.scalar(`SELECT count(*) FROM deliveries WHERE outcome = 'accepted'`),
-		Bytes: lab.scalar(`SELECT pg_database_size(current_database())`),
-	})
+	report, err := bench.Run(ctx, designs, signed, bench.Options{Connections: c.Connections, Seconds: c.Seconds, Rounds: c.Rounds, Progress: a.err})
 	if err != nil {
 		return err
 	}
 	return c.print(a.out, report, report.Table)
-}
-
-type benchTimingCmd struct {
-	jsonFlag
-	PGBin    string `name:"pg-bin" env:"KEYHOOK_PG_BIN" help:"Folder of the PostgreSQL programs."`
-	Requests int    `default:"2000" help:"Requests of each sort."`
-}
-
-// Run compares refusals for an unknown workspace and for a wrong signature.
-func (c *benchTimingCmd) Run(ctx context.Context, a app) error {
-	if c.Requests < 20 || c.Requests > 100_000 {
-		return misuse("--requests is from 20 to 100000")
-	}
-	lab, err := newLaboratory(ctx, a, c.PGBin)
-	if err != nil {
-		return err
-	}
-	defer lab.close()
-	_, base, err := lab.start(ctx, a, "ingest")
-	if err != nil {
-		return err
-	}
-	target := func(workspace string) bench.Target {
-		return bench.Target{URL: base + "/api/webhooks/signals", Headers: map[string]string{
-			"X-Workspace-ID": workspace, "X-Webhook-Signature": "sha256=" + strings.Repeat("ab", 32),
-		}}
-	}
-	timing, err := bench.CompareRefusals(ctx, target(uuid.Must(uuid.NewV7()).String()), target(lab.key.Key.WorkspaceID.String()), c.Requests)
-	if err != nil {
-		return err
-	}
-	return c.print(a.out, timing, timing.Print)
-}
-
-type benchServerCmd struct {
-	config.Database
-	config.MasterKey
-	Design  string `enum:"limit,ingest,naive,read" required:"" help:"Which server."`
-	Profile string `help:"File for a profile of its processor time."`
-}
-
-// Run serves one design until it is interrupted.
-func (c *benchServerCmd) Run(ctx context.Context, a app) error {
-	d := &database{url: c.URL, direct: c.Direct()}
-	box, err := d.prepare(ctx, c.MasterKey, c.DataDir, false, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	db, err := postgres.Open(ctx, d.url, postgres.Ingestion)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	registry := prometheus.NewRegistry()
-	metrics := ingest.NewMetrics(registry)
-	activity := ingest.NewActivity(db, inbox.NewStore(db, box), log)
-	writer := ingest.NewWriter(db, box, activity, metrics, log)
-	if c.Design == "limit" {
-		writer = ingest.NewDiscarder(metrics)
-	} else {
-		go writer.Run(context.WithoutCancel(ctx))
-		go activity.Run(context.WithoutCancel(ctx))
-	}
-	var handler http.Handler = ingest.NewHandler(ingest.Config{MaxBody: 1 << 20}, keyring.NewCache(keyring.NewStore(db, box)), writer, metrics, log)
-	if c.Design == "read" {
-		reading, err := postgres.Open(ctx, d.url, postgres.Reading)
-		if err != nil {
-			return err
-		}
-		defer reading.Close()
-		readers := api.NewServer(api.Config{}, reading, keyring.NewStore(reading, box), inbox.NewStore(reading, box), log)
-		go readers.Run(context.WithoutCancel(ctx))
-		handler = ingest.Prefixed(handler, readers)
-	}
-	if c.Design == "naive" {
-		wide, err := postgres.Open(ctx, d.url, postgres.Naive)
-		if err != nil {
-			return err
-		}
-		defer wide.Close()
-		handler = bench.Naive(keyring.NewStore(wide, box), wide)
-	}
-	if c.Profile != "" {
-		file, err := os.Create(c.Profile)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		if err := pprof.StartCPUProfile(file); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
-		defer func() { _ = prometheus.WriteToTextfile(c.Profile+".metrics", registry) }()
-	}
-	return serveUntil(ctx, a.out, handler)
-}
-
-func serveUntil(ctx context.Context, out io.Writer, handler http.Handler) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	context.AfterFunc(ctx, func() { server.Close() })
-	fmt.Fprintf(out, "http://%s\n", listener.Addr())
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }

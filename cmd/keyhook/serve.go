@@ -78,7 +78,7 @@ type house struct {
 	keys     *keyring.Store
 	cache    *keyring.Cache // ingestion's
 	writer   *ingest.Writer
-	activity *ingest.Activity
+	rollup   *ingest.Rollup
 	hooks    *ingest.Handler
 	upkeep   *inbox.Store // partitions and retention
 	web      *web.Server
@@ -90,6 +90,7 @@ type house struct {
 // serve prepares the database and runs everything on it until ctx is done. ready,
 // if not nil, is called before requests are accepted.
 func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Logger, ready func(*house) error) error {
+	saveMemory()
 	listeners, err := c.listen(log)
 	if err != nil {
 		return err
@@ -116,8 +117,8 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	var workers sync.WaitGroup
 	workers.Go(func() { h.writer.Run(working) })
-	workers.Go(func() { h.activity.Run(working) })
 	workers.Go(func() { h.api.Run(working) })
+	workers.Go(func() { h.rollup.Run(working) })
 	workers.Go(func() { h.hear(working, db.direct, log) })
 	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.forget) })
@@ -161,8 +162,8 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 		return nil, err
 	}
 	counted := ingest.NewMetrics(h.metrics)
-	h.activity = ingest.NewActivity(h.ingestion, inbox.NewStore(h.ingestion, box), log)
-	h.writer = ingest.NewWriter(h.ingestion, box, h.activity, counted, log)
+	h.rollup = ingest.NewRollup(h.ingestion, log)
+	h.writer = ingest.NewWriter(h.ingestion, box, counted, log)
 	h.cache = keyring.NewCache(keyring.NewStore(h.ingestion, box))
 	h.hooks = ingest.NewHandler(
 		ingest.Config{DocsURL: on.hooksURL(), MaxBody: int64(c.MaxBody), TrustedProxies: c.Proxies},

@@ -11,11 +11,19 @@ import (
 	"time"
 )
 
-// A Design is one of the three that are compared: a server of its own process.
+// A Design is one of those that are compared: a server of its own process.
 type Design struct {
 	Name   string // limit, ingest, naive
 	PID    int
 	Target Target
+	Storage
+}
+
+// Storage is the PostgreSQL that a design writes to.
+type Storage struct {
+	Database int                                  // its process
+	Rows     func(context.Context) (int64, error) // deliveries stored by the benchmark so far
+	Bytes    func(context.Context) (int64, error) // on disk, tables and indexes
 }
 
 // Options bound a run.
@@ -23,9 +31,6 @@ type Options struct {
 	Connections []int
 	Seconds     float64 // of each round
 	Rounds      int
-	Database    int                                  // process of the PostgreSQL
-	Rows        func(context.Context) (int64, error) // deliveries stored so far
-	Bytes       func(context.Context) (int64, error) // on disk, tables and indexes
 	Progress    io.Writer
 }
 
@@ -52,43 +57,43 @@ type Comparison struct {
 	RatioLimit float64 `json:"ratio_limit"` // ingest's requests/s by the limit's
 	RatioNaive float64 `json:"ratio_naive"` // and by the naive design's
 	CPURatio   float64 `json:"cpu_ratio"`   // ingest's CPU a request by the limit's
+	P99Ratio   float64 `json:"p99_ratio"`
 }
 
 // A Report is what a run found, by the number of connections.
 type Report struct {
-	Results map[string]Comparison `json:"results"`
-	Rows    int64                 `json:"rows"`     // stored in the run
-	Answers int64                 `json:"answered"` // with 200 by what stores
+	Results map[string]Comparison `json:"results"`          // by API key
+	Signed  map[string]Comparison `json:"signed,omitempty"` // each body signed; without the naive design
+	Rows    int64                 `json:"rows"`             // stored in the run
+	Answers int64                 `json:"answered"`         // with 200 by what stores
 }
 
-// Run measures the designs in alternating rounds. It fails if an answer was not
-// an acceptance, or if the rows in the end are not the acceptances.
-func Run(ctx context.Context, designs []Design, o Options) (Report, error) {
-	report := Report{Results: map[string]Comparison{}}
-	before, err := o.Rows(ctx)
+// Run measures the designs, and then those that are sent signed bodies, in
+// alternating rounds. It fails if an answer was not an acceptance, or if the rows
+// in the end are not the acceptances.
+func Run(ctx context.Context, designs, signed []Design, o Options) (report Report, err error) {
+	before, err := designs[0].Rows(ctx)
 	if err != nil {
 		return report, err
 	}
-	for _, connections := range o.Connections {
-		rounds := map[string][]Figures{}
-		for round := range o.Rounds {
-			for _, design := range designs {
-				figures, accepted, err := measure(ctx, design, connections, o)
-				if err != nil {
-					return report, fmt.Errorf("%s with %d connections: %w", design.Name, connections, err)
-				}
-				if design.Name != "limit" {
-					report.Answers += accepted
-				}
-				rounds[design.Name] = append(rounds[design.Name], figures)
-				fmt.Fprintf(o.Progress, "%4d connections, round %d, %-6s %8.0f requests/s\n", connections, round+1, design.Name, figures.RPS)
-			}
+	for _, part := range []struct {
+		results *map[string]Comparison
+		designs []Design
+	}{{&report.Results, designs}, {&report.Signed, signed}} {
+		if len(part.designs) == 0 {
+			continue
 		}
-		c := Comparison{Limit: median(rounds["limit"]), Ingest: median(rounds["ingest"]), Naive: median(rounds["naive"])}
-		c.RatioLimit, c.RatioNaive, c.CPURatio = c.Ingest.RPS/c.Limit.RPS, c.Ingest.RPS/c.Naive.RPS, c.Ingest.CPU/c.Limit.CPU
-		report.Results[strconv.Itoa(connections)] = c
+		*part.results = map[string]Comparison{}
+		for _, connections := range o.Connections {
+			rounds, answers, err := o.rounds(ctx, part.designs, connections)
+			if err != nil {
+				return report, err
+			}
+			report.Answers += answers
+			(*part.results)[strconv.Itoa(connections)] = compare(rounds)
+		}
 	}
-	after, err := o.Rows(ctx)
+	after, err := designs[0].Rows(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -98,24 +103,58 @@ func Run(ctx context.Context, designs []Design, o Options) (Report, error) {
 	return report, nil
 }
 
+// rounds measures designs in turns. answers counts what was accepted to be stored.
+func (o Options) rounds(ctx context.Context, designs []Design, connections int) (rounds map[string][]Figures, answers int64, err error) {
+	rounds = map[string][]Figures{}
+	for round := range o.Rounds {
+		for _, design := range designs {
+			figures, accepted, err := measure(ctx, design, connections, o.Seconds)
+			if err != nil {
+				return nil, 0, fmt.Errorf("%s with %d connections: %w", design.Name, connections, err)
+			}
+			if design.Name != "limit" {
+				answers += accepted
+			}
+			rounds[design.Name] = append(rounds[design.Name], figures)
+			fmt.Fprintf(o.Progress, "%4d connections, round %d, %-6s %8.0f requests/s\n", connections, round+1, design.Name, figures.RPS)
+		}
+	}
+	return rounds, answers, nil
+}
+
+func compare(rounds map[string][]Figures) Comparison {
+	c := Comparison{Limit: median(rounds["limit"]), Ingest: median(rounds["ingest"]), Naive: median(rounds["naive"])}
+	c.RatioLimit, c.CPURatio, c.P99Ratio = ratio(c.Ingest.RPS, c.Limit.RPS), ratio(c.Ingest.CPU, c.Limit.CPU), ratio(c.Ingest.P99, c.Limit.P99)
+	c.RatioNaive = ratio(c.Ingest.RPS, c.Naive.RPS)
+	return c
+}
+
+// ratio is 0 where there is nothing to compare with.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
 // measure runs one round of one design.
-func measure(ctx context.Context, design Design, connections int, o Options) (Figures, int64, error) {
+func measure(ctx context.Context, design Design, connections int, length float64) (Figures, int64, error) {
 	if _, err := send(ctx, design.Target, connections, 0); err != nil {
 		return Figures{}, 0, err
 	}
-	rows, err := o.Rows(ctx)
+	rows, err := design.Rows(ctx)
 	if err != nil {
 		return Figures{}, 0, err
 	}
-	start, err := o.clocks(ctx, design)
+	start, err := design.clocks(ctx)
 	if err != nil {
 		return Figures{}, 0, err
 	}
-	l, err := send(ctx, design.Target, connections, o.Seconds)
+	l, err := send(ctx, design.Target, connections, length)
 	if err != nil {
 		return Figures{}, 0, err
 	}
-	end, err := o.clocks(ctx, design)
+	end, err := design.clocks(ctx)
 	if err != nil {
 		return Figures{}, 0, err
 	}
@@ -130,7 +169,7 @@ func measure(ctx context.Context, design Design, connections int, o Options) (Fi
 		Memory: memory,
 	}
 	f.CPU = f.Server + f.Database
-	if now, err := o.Rows(ctx); err == nil && now > rows {
+	if now, err := design.Rows(ctx); err == nil && now > rows {
 		f.Disk = float64(end.bytes-start.bytes) / float64(now-rows)
 	}
 	return f, l.accepted, nil
@@ -142,17 +181,17 @@ type clocks struct {
 	bytes                       int64
 }
 
-func (o Options) clocks(ctx context.Context, design Design) (c clocks, err error) {
-	if c.server, err = processorTime(design.PID); err != nil {
+func (d Design) clocks(ctx context.Context) (c clocks, err error) {
+	if c.server, err = processorTime(d.PID); err != nil {
 		return c, err
 	}
-	if c.database, err = treeTime(o.Database); err != nil {
+	if c.database, err = treeTime(d.Database); err != nil {
 		return c, err
 	}
 	if c.generator, err = processorTime(os.Getpid()); err != nil {
 		return c, err
 	}
-	c.bytes, err = o.Bytes(ctx)
+	c.bytes, err = d.Bytes(ctx)
 	return c, err
 }
 
@@ -170,7 +209,10 @@ func median(rounds []Figures) Figures {
 	}
 }
 
-func middle[N cmp.Ordered](rounds []Figures, of func(Figures) N) N {
+func middle[N cmp.Ordered](rounds []Figures, of func(Figures) N) (none N) {
+	if len(rounds) == 0 {
+		return none
+	}
 	var values []N
 	for _, f := range rounds {
 		values = append(values, of(f))
@@ -181,23 +223,35 @@ func middle[N cmp.Ordered](rounds []Figures, of func(Figures) N) N {
 
 // Table writes a report for people.
 func (r Report) Table(w io.Writer) {
-	fmt.Fprintf(w, "\n%-6s %-7s %11s %8s %8s %8s %9s %9s %10s %8s %10s\n", "conns", "design", "requests/s", "p50 ms", "p99 ms", "p99.9 ms", "server µs", "db µs", "generat. µs", "RSS MB", "disk B/ev")
+	table(w, "by API key", r.Results)
+	if len(r.Signed) > 0 {
+		table(w, "signed", r.Signed)
+	}
+	fmt.Fprintf(w, "answered 200: %d, rows: %d\n", r.Answers, r.Rows)
+}
+
+func table(w io.Writer, how string, results map[string]Comparison) {
+	fmt.Fprintf(w, "\n%s\n%-6s %-7s %11s %8s %8s %8s %9s %9s %10s %8s %10s\n", how,
+		"conns", "design", "requests/s", "p50 ms", "p99 ms", "p99.9 ms", "server µs", "db µs", "generat. µs", "RSS MB", "disk B/ev")
 	var numbers []int
-	for text := range r.Results {
+	for text := range results {
 		n, _ := strconv.Atoi(text)
 		numbers = append(numbers, n)
 	}
 	slices.Sort(numbers)
 	for _, n := range numbers {
-		c := r.Results[strconv.Itoa(n)]
+		c := results[strconv.Itoa(n)]
 		for _, row := range []struct {
 			name string
 			f    Figures
 		}{{"limit", c.Limit}, {"ingest", c.Ingest}, {"naive", c.Naive}} {
+			if row.f.RPS == 0 {
+				continue
+			}
 			fmt.Fprintf(w, "%-6d %-7s %11.0f %8.2f %8.2f %8.2f %9.0f %9.0f %10.0f %8.1f %10.0f\n", n, row.name,
 				row.f.RPS, row.f.P50, row.f.P99, row.f.P999, row.f.Server, row.f.Database, row.f.Generator, float64(row.f.Memory)/1e6, row.f.Disk)
 		}
-		fmt.Fprintf(w, "%-6d ingest is %.1f %% of the limit and %.1f times naive; its CPU a request is %.1f times the limit's\n", n, 100*c.RatioLimit, c.RatioNaive, c.CPURatio)
+		fmt.Fprintf(w, "%-6d ingest is %.1f %% of the limit and %.1f times naive; CPU a request %.1f times, p99 %.1f times the limit's\n",
+			n, 100*c.RatioLimit, c.RatioNaive, c.CPURatio, c.P99Ratio)
 	}
-	fmt.Fprintf(w, "answered 200: %d, rows: %d\n", r.Answers, r.Rows)
 }

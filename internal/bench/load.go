@@ -9,6 +9,9 @@ package bench
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,6 +36,40 @@ func bodyOf(n int64) []byte {
 type Target struct {
 	URL     string
 	Headers map[string]string
+	Secret  string // to sign each body with; "": it is not signed
+}
+
+// post returns a request with a body and a ref that no other has.
+func (t Target) post(ctx context.Context) (*http.Request, error) {
+	n := refs.Add(1)
+	body := bodyOf(n)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range t.Headers {
+		request.Header.Set(name, value)
+	}
+	if t.Secret != "" {
+		mac := hmac.New(sha256.New, []byte(t.Secret))
+		mac.Write(body)
+		request.Header.Set("X-Webhook-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), n))
+	return request, nil
+}
+
+// check says whether an answer is that of a new event.
+func check(response *http.Response) error {
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK || !strings.Contains(string(answer), `"duplicate":false`) {
+		return fmt.Errorf("the answer is %s: %s", response.Status, answer)
+	}
+	return nil
 }
 
 // A load is what one round of sending gave.
@@ -86,27 +123,14 @@ func send(ctx context.Context, target Target, connections int, seconds float64) 
 }
 
 func post(ctx context.Context, client *http.Client, target Target) error {
-	n := refs.Add(1)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL, bytes.NewReader(bodyOf(n)))
+	request, err := target.post(ctx)
 	if err != nil {
 		return err
 	}
-	for name, value := range target.Headers {
-		request.Header.Set(name, value)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Idempotency-Key", fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), n))
 	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK || !strings.Contains(string(answer), `"duplicate":false`) {
-		return fmt.Errorf("the answer is %s: %s", response.Status, answer)
-	}
-	return nil
+	return check(response)
 }

@@ -204,10 +204,10 @@ func (c *columnsOf) add(r request) {
 // count derives the hourly counts and the keys' last uses from the rows.
 func (f *filler) count(ctx context.Context, tx *sqlx.Tx) error {
 	const counts = `
-		INSERT INTO delivery_counts (webhook_key_id, hour, writer, credential_generation, outcome, reason, workspace_id, requests, last_at)
-		SELECT webhook_key_id, date_trunc('hour', received_at), 0, credential_generation, outcome, reason, workspace_id, count(*), max(received_at)
+		INSERT INTO delivery_counts (webhook_key_id, hour, credential_generation, outcome, reason, workspace_id, requests, last_at)
+		SELECT webhook_key_id, date_trunc('hour', received_at), credential_generation, outcome, reason, workspace_id, count(*), max(received_at)
 		FROM deliveries WHERE workspace_id = $1 AND webhook_key_id IS NOT NULL
-		GROUP BY 1, 2, 4, 5, 6, 7`
+		GROUP BY 1, 2, 3, 4, 5, 6`
 	const used = `
 		UPDATE webhook_keys AS k SET last_used_at = c.used, last_refused_at = c.refused
 		FROM (SELECT webhook_key_id, max(last_at) FILTER (WHERE outcome <> 'refused') AS used,

@@ -11,12 +11,24 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
+	"keyhook/internal/postgres"
 	"keyhook/internal/seal"
 )
 
-// ErrVanished says that a signal was forgotten while a repetition of it was being
-// stored. The same batch succeeds when it is tried again.
-var ErrVanished = errors.New("the signal that a request repeats is gone")
+// ErrTryAgain says that the same batch succeeds when it is tried again: a signal
+// was forgotten while a repetition of it was being stored, or the database is
+// not the one that it was.
+var ErrTryAgain = errors.New("the batch must be tried again")
+
+// An Appender writes what arrives. Several goroutines may use it at once, with
+// one database.
+type Appender struct {
+	box   *seal.Box
+	types rowTypes
+}
+
+// NewAppender returns an Appender. box seals what is kept of refused requests.
+func NewAppender(box *seal.Box) *Appender { return &Appender{box: box} }
 
 // Append records a batch as part of tx and says what became of each arrival, in
 // the batch's order. An arrival that is to be accepted is stored only if its key
@@ -26,26 +38,19 @@ var ErrVanished = errors.New("the signal that a request repeats is gone")
 // Whether it is a new event is decided by the unique constraint; the winner of a
 // conflict is looked up by a later statement, which sees what a racing writer has
 // committed meanwhile. Locks are always taken in one order: workspaces (never
-// waited for), signals by event, bodies, quotas by scope, counts.
-func Append(ctx context.Context, tx *sqlx.Tx, box *seal.Box, writer int, batch []Arrival) ([]Result, error) {
+// waited for), signals by event, bodies, quotas by scope.
+func (a *Appender) Append(ctx context.Context, tx *sqlx.Tx, batch []Arrival) ([]Result, error) {
 	records := make([]*record, len(batch))
 	for i := range batch {
-		a := &batch[i]
-		records[i] = &record{Arrival: a, n: i, sum: sha256.Sum256(a.Body), took: time.Since(a.Began), Result: Result{
-			Outcome: Accepted, Reason: a.Reason, Status: a.Status, ReceivedAt: a.ReceivedAt, SignalID: a.ID,
+		arrival := &batch[i]
+		records[i] = &record{Arrival: arrival, n: i, sum: sha256.Sum256(arrival.Body), took: time.Since(arrival.Began), Result: Result{
+			Outcome: Accepted, Reason: arrival.Reason, Status: arrival.Status, ReceivedAt: arrival.ReceivedAt, SignalID: arrival.ID,
 		}}
-		if a.refused() {
+		if arrival.refused() {
 			records[i].Outcome, records[i].SignalID = Refused, uuid.Nil
 		}
 	}
-	stored, err := write(ctx, tx, records)
-	if err != nil {
-		return nil, err
-	}
-	if err := keepRefused(ctx, tx, box, stored); err != nil {
-		return nil, err
-	}
-	if err := count(ctx, tx, writer, stored); err != nil {
+	if err := a.write(ctx, tx, records); err != nil {
 		return nil, err
 	}
 	results := make([]Result, len(records))
@@ -55,40 +60,62 @@ func Append(ctx context.Context, tx *sqlx.Tx, box *seal.Box, writer int, batch [
 	return results, nil
 }
 
-// write stores the records, without those that turn out to be stale, and returns
-// the others.
-func write(ctx context.Context, tx *sqlx.Tx, records []*record) ([]*record, error) {
+// write stores the records, without those that turn out to be stale, and counts
+// them. What the outcomes are is known before only where nothing is refused.
+func (a *Appender) write(ctx context.Context, tx *sqlx.Tx, records []*record) error {
 	live := slices.Clone(records)
 	slices.SortFunc(live, byEvent)
 	for len(live) > 0 {
 		b := newBatch(live)
-		notes, err := b.send(ctx, tx)
-		if err != nil {
-			return nil, fmt.Errorf("append requests: %w", err)
-		}
-		again := false
-		for _, note := range notes {
-			switch note.Kind {
-			case "workspace":
-				again = true
-				forgetWorkspace(live, b.workspaces[note.Place-1])
-			case "key":
-				again = true
-				forgetUse(live, b.uses[note.Place-1])
-			case "duplicate":
-				r := b.rows[note.Place-1]
-				r.Outcome, r.SignalID, r.Result.ReceivedAt = Duplicate, *note.SignalID, *note.ReceivedAt
-			default:
-				return nil, ErrVanished
-			}
-		}
+		notes, counted, err := b.send(ctx, tx, &a.types)
 		b.release()
-		if !again {
-			return live, nil
+		if postgres.Code(err) == wrongType {
+			a.types.forget()
+			return fmt.Errorf("append requests: %w: %w", ErrTryAgain, err)
 		}
-		live = slices.DeleteFunc(live, func(r *record) bool { return r.Stale })
+		if err != nil {
+			return fmt.Errorf("append requests: %w", err)
+		}
+		again, err := b.heed(notes)
+		switch {
+		case err != nil:
+			return err
+		case again:
+			live = slices.DeleteFunc(live, func(r *record) bool { return r.Stale })
+			continue
+		case counted:
+			return nil
+		}
+		if err := keepRefused(ctx, tx, a.box, live); err != nil {
+			return err
+		}
+		return a.count(ctx, tx, live)
 	}
-	return nil, nil
+	return nil
+}
+
+// wrongType is the SQLSTATE of a row whose type is none of this database's.
+const wrongType = "42804"
+
+// heed notes what did not go as asked; again tells that nothing was written and
+// the rest can be.
+func (b *batch) heed(notes []note) (again bool, err error) {
+	for _, note := range notes {
+		switch note.Kind {
+		case "workspace":
+			again = true
+			forgetWorkspace(b.records, b.workspaces[note.Place-1])
+		case "key":
+			again = true
+			forgetUse(b.records, b.uses[note.Place-1])
+		case "duplicate":
+			r := b.rows[note.Place-1]
+			r.Outcome, r.SignalID, r.Result.ReceivedAt = Duplicate, note.Signal, note.At
+		default:
+			return false, fmt.Errorf("append requests: %w: the signal that a request repeats is gone", ErrTryAgain)
+		}
+	}
+	return again, nil
 }
 
 // forgetWorkspace takes a workspace that is gone, or going, out of the refused

@@ -85,7 +85,7 @@ func TestRacingSenders(t *testing.T) {
 			}
 			for len(batch) > 0 {
 				size := min(len(batch), 1+rand.IntN(6))
-				results, err := p.try(sender, batch[:size]...)
+				results, err := p.try(batch[:size]...)
 				if err != nil {
 					t.Errorf("sender %d: %v", sender, err)
 					return
@@ -116,7 +116,7 @@ func TestRacingSenders(t *testing.T) {
 	if n := p.count(`SELECT count(*) FROM signals`); n != refs {
 		t.Errorf("%d signals, want %d", n, refs)
 	}
-	if rows, counted := p.count(`SELECT count(*) FROM deliveries`), p.count(`SELECT sum(requests) FROM delivery_counts`); rows != senders*refs || counted != rows {
+	if rows, counted := p.count(`SELECT count(*) FROM deliveries`), p.count(`SELECT sum(requests) FROM delivery_totals`); rows != senders*refs || counted != rows {
 		t.Errorf("%d deliveries and %d counted, want %d of both", rows, counted, senders*refs)
 	}
 }
@@ -176,7 +176,7 @@ func TestQuotaOfRefused(t *testing.T) {
 		}
 		p.add(batch...)
 	}
-	kept, unkept := p.count(`SELECT count(*) FROM refused_requests`), p.count(`SELECT sum(bodies_not_kept) FROM delivery_counts`)
+	kept, unkept := p.count(`SELECT count(*) FROM refused_requests`), p.count(`SELECT sum(bodies_not_kept) FROM delivery_totals`)
 	if first := p.count(`SELECT count(*) FROM refused_requests WHERE webhook_key_id = $1`, p.keys[0]); first > 2*20 || (first != 20 && kept == 60) {
 		t.Errorf("%d kept of one key, want 20 a minute", first)
 	}
@@ -204,7 +204,7 @@ func TestDeleteWorkspaceUnderAppends(t *testing.T) {
 				if n == 5 {
 					begun <- true
 				}
-				_, err := p.try(sender, p.arrival(sender%2, fmt.Sprint(n), "x"), p.refused(sender%2, "y"))
+				_, err := p.try(p.arrival(sender%2, fmt.Sprint(n), "x"), p.refused(sender%2, "y"))
 				if errors.Is(err, errGone) {
 					return
 				}
@@ -219,7 +219,7 @@ func TestDeleteWorkspaceUnderAppends(t *testing.T) {
 	}
 	p.exec(`DELETE FROM workspaces WHERE id = $1`, p.workspace)
 	running.Wait()
-	for _, table := range []string{"signals", "deliveries", "refused_requests", "delivery_counts"} {
+	for _, table := range []string{"signals", "deliveries", "refused_requests", "delivery_totals"} {
 		if n := p.count(`SELECT count(*) FROM `+table+` WHERE workspace_id = $1`, p.workspace); n != 0 {
 			t.Errorf("%d rows in %s outlived their workspace", n, table)
 		}

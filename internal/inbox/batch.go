@@ -2,9 +2,10 @@ package inbox
 
 import (
 	"context"
-	"strconv"
-	"strings"
+	"encoding/json"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,133 +16,96 @@ import (
 
 // A note is what append_requests says of a request, a use or a workspace.
 type note struct {
-	Kind       string     `db:"kind"`
-	Place      int        `db:"place"` // from 1
-	SignalID   *uuid.UUID `db:"signal_id"`
-	ReceivedAt *time.Time `db:"received_at"`
+	Kind   string    `json:"kind"`
+	Place  int       `json:"place"`  // from 1
+	Signal uuid.UUID `json:"signal"` // that a duplicate repeats
+	At     time.Time `json:"at"`     // when it was received
 }
 
 // A batch is what one call of append_requests writes.
 type batch struct {
-	rows       []*record // with a row of their own, in the order of byEvent
+	records    []*record
+	rows       []*record // those with a row of their own, in the order of byEvent
 	workspaces []uuid.UUID
 	uses       []use
-	columns    *columnSet
+	signals    int // rows that are to become signals
+	watched    int // rows whose body is watched
+	*rowSet
 }
 
-// appendCall has a parameter for each column of appendColumns.
-var appendCall = `SELECT kind, place, signal_id, received_at FROM append_requests(` + placeholders(len(appendColumns)) + `)`
-
-var appendColumns = []postgres.ElementType{
-	postgres.UUID, postgres.UUID, postgres.Bigint, postgres.Timestamptz, // workspaces, uses
-	postgres.UUID, postgres.UUID, postgres.UUID, postgres.Integer, postgres.Text, postgres.Text, // id … reason
-	postgres.Smallint, postgres.Text, postgres.Text, postgres.Text, postgres.Text, postgres.Text, // status … content type
-	postgres.Text, postgres.Text, postgres.Text, postgres.Text, postgres.Bytea, postgres.Bigint, // headers … body size
-	postgres.Bytea, postgres.Bigint, postgres.Timestamptz, postgres.Bigint, // sum … took
-}
-
-// newBatch turns records into columns. Those that are only counted have no row,
-// but their parents are asked for too.
+// newBatch turns records into rows. Those that are only counted have none, but
+// their parents are asked for too.
 func newBatch(records []*record) *batch {
-	b := &batch{columns: appendSets.get()}
-	seen, used := map[uuid.UUID]bool{uuid.Nil: true}, map[use]bool{}
+	b := &batch{records: records, rowSet: rowSets.Get().(*rowSet)}
+	used, lone := map[use]bool{}, map[uuid.UUID]bool{uuid.Nil: false}
 	for _, r := range records {
-		if !seen[r.WorkspaceID] {
-			seen[r.WorkspaceID] = true
+		if _, seen := lone[r.WorkspaceID]; !seen {
+			lone[r.WorkspaceID] = true
 			b.workspaces = append(b.workspaces, r.WorkspaceID)
+			b.locks.UUID(r.WorkspaceID)
 		}
-		if u := r.use(); u.key != uuid.Nil && !used[u] {
-			used[u] = true
-			b.uses = append(b.uses, u)
+		if u := r.use(); u.key != uuid.Nil {
+			lone[r.WorkspaceID] = false
+			if !used[u] {
+				used[u] = true
+				b.uses = append(b.uses, u)
+				b.parents.addUse(u)
+			}
 		}
 		if !r.CountOnly {
 			b.rows = append(b.rows, r)
+			b.addRow(r)
 		}
 	}
-	b.addParents()
-	for _, r := range b.rows {
-		b.addRow(r)
+	for _, id := range b.workspaces {
+		if lone[id] {
+			b.lone.UUID(id)
+		}
 	}
 	return b
 }
 
-func (b *batch) addParents() {
-	c := b.columns.arrays
-	for _, id := range b.workspaces {
-		c[0].UUID(id)
-	}
-	for _, u := range b.uses {
-		c[1].UUID(u.key)
-		if u.version == 0 {
-			c[2].Null()
-		} else {
-			c[2].Int(u.version)
-		}
-		if u.until == 0 {
-			c[3].Null()
-		} else {
-			c[3].Time(time.UnixMicro(u.until))
-		}
-	}
-}
-
-// addRow adds a row to each column, in their order.
+// addRow adds a row of arriving_request, in the order of its columns, and its body.
 func (b *batch) addRow(r *record) {
-	c := b.columns.arrays[4:]
-	c[0].UUID(r.ID)
-	c[1].UUID(r.WorkspaceID)
-	c[2].UUID(r.KeyID)
-	intOrNull(c[3], int64(r.Generation))
-	c[4].Text(string(r.Method))
-	c[5].Text(string(r.Arrival.Reason))
-	c[6].Int(int64(r.Arrival.Status))
-	c[7].Text(r.Scheme)
-	c[8].Text(r.Endpoint)
-	c[9].Text(r.Address)
-	c[10].Text(r.UserAgent)
-	c[11].Text(r.ContentType)
-	if r.Headers == "" {
-		c[12].Text("{}")
-	} else {
-		c[12].Text(r.Headers)
-	}
-	c[13].Text(r.EventType)
-	c[14].Text(r.Source)
-	textOrNull(c[15], r.SourceRef)
-	if r.refused() {
-		c[16].Null()
-	} else {
-		c[16].Bytes(notNil(r.Body))
-	}
-	c[17].Int(r.BodySize)
+	c := b.requests
+	c.Add()
+	c.Int(int64(len(b.rows)))
+	c.UUID(r.ID)
+	c.UUID(r.WorkspaceID)
+	c.UUID(r.KeyID)
+	c.IntOrNull(int64(r.Generation))
+	c.Text(string(r.Method))
+	c.Text(string(r.Arrival.Reason))
+	c.Int(int64(r.Arrival.Status))
+	c.Text(r.Scheme)
+	c.Text(r.Endpoint)
+	c.Text(r.Address)
+	c.Text(r.UserAgent)
+	c.Text(r.ContentType)
+	c.JSON(r.Headers)
+	c.Text(r.EventType)
+	c.Text(r.Source)
+	c.TextOrNull(r.SourceRef)
+	c.Int(r.BodySize)
 	if r.BodySize == int64(len(r.Body)) { // else it was not read to its end
-		c[18].Bytes(r.sum[:])
+		c.Bytes(r.sum[:])
 	} else {
-		c[18].Null()
+		c.Null()
 	}
 	if r.WatchBody && !r.refused() {
-		c[19].Int(r.bodyKey())
+		b.watched++
+		c.Int(r.bodyKey())
 	} else {
-		c[19].Null()
+		c.Null()
 	}
-	c[20].Time(r.Arrival.ReceivedAt)
-	c[21].Int(r.took.Microseconds())
-}
-
-func intOrNull(a *postgres.Array, n int64) {
-	if n == 0 {
-		a.Null()
-		return
+	c.Time(r.Arrival.ReceivedAt)
+	c.Int(r.took.Microseconds())
+	if r.refused() {
+		b.bodies.Null()
+	} else {
+		b.signals++
+		b.bodies.Bytes(notNil(r.Body))
 	}
-	a.Int(n)
-}
-
-func textOrNull(a *postgres.Array, text string) {
-	if text == "" {
-		a.Null()
-		return
-	}
-	a.Text(text)
 }
 
 // notNil keeps an empty body from being none.
@@ -152,66 +116,101 @@ func notNil(body []byte) []byte {
 	return body
 }
 
-// send writes the batch and returns what did not go as asked.
-func (b *batch) send(ctx context.Context, tx *sqlx.Tx) ([]note, error) {
-	var notes []note
-	err := tx.SelectContext(ctx, &notes, appendCall, b.columns.values()...)
-	return notes, err
-}
-
-func (b *batch) release() { appendSets.put(b.columns) }
-
-// A columnSet is a set of arrays whose memory is used again.
-type columnSet struct {
-	arrays []*postgres.Array
-	args   []any
-}
-
-func (s *columnSet) values() []any {
-	for i, a := range s.arrays {
-		s.args[i] = a.Value()
+// send writes the batch and returns what did not go as asked. If nothing in it is
+// refused, its tallies go with it, and are counted unless there were duplicates.
+func (b *batch) send(ctx context.Context, tx *sqlx.Tx, types *rowTypes) (notes []note, counted bool, err error) {
+	const call = `SELECT append_requests($1, $2, $3, $4, $5, $6, $7, $8)`
+	oids, err := types.get(ctx, tx)
+	if err != nil {
+		return nil, false, err
 	}
-	return s.args
+	if b.signals == len(b.records) {
+		b.addTallies(b.records)
+	}
+	var text *string
+	err = tx.GetContext(ctx, &text, call, b.locks.Value(), b.lone.Value(), b.parents.Value(oids.Use), b.requests.Value(oids.Request), b.bodies.Value(),
+		b.signals, b.watched, b.tallies.Value(oids.Tally))
+	if err != nil {
+		return nil, false, err
+	}
+	if text == nil {
+		return nil, b.tallies.Len() > 0, nil
+	}
+	if err := json.Unmarshal([]byte(*text), &notes); err != nil {
+		return nil, false, fmt.Errorf("read the notes: %w", err)
+	}
+	return notes, false, nil
 }
+
+// A rowSet is the memory that batches are encoded in, used again and again.
+type rowSet struct {
+	locks, lone, bodies *postgres.Array
+	parents             useRows
+	requests            *postgres.Records
+	tallies             tallyRows
+}
+
+type useRows struct{ *postgres.Records }
+
+func (c useRows) addUse(u use) {
+	c.Add()
+	c.UUID(u.key)
+	c.IntOrNull(u.version)
+	if u.until == 0 {
+		c.Null()
+	} else {
+		c.Time(time.UnixMicro(u.until))
+	}
+}
+
+var rowSets = sync.Pool{New: func() any {
+	const id, number, text, at = postgres.UUID, postgres.Bigint, postgres.Text, postgres.Timestamptz
+	return &rowSet{
+		locks: postgres.NewArray(id), lone: postgres.NewArray(id), bodies: postgres.NewArray(postgres.Bytea),
+		parents: useRows{postgres.NewRecords(id, number, at)},
+		requests: postgres.NewRecords(postgres.Integer, id, id, id, postgres.Integer, text, text, postgres.Smallint, text, // place … scheme
+			text, text, text, text, postgres.Jsonb, text, text, text, // endpoint … source_ref
+			number, postgres.Bytea, number, at, number), // body_size … took_us
+		tallies: tallyRows{postgres.NewRecords(id, id, at, postgres.Integer, text, text, text, // webhook_key_id … address
+			number, number, number, at, at, postgres.Integers)},
+	}
+}}
 
 // maxPooled is how large a set may be to be used again, in bytes.
-const maxPooled = 4 << 20
+const maxPooled = 1 << 20
 
-type setPool struct {
-	types []postgres.ElementType
-	pool  sync.Pool
+func (s *rowSet) release() {
+	if s.bodies.Size()+s.requests.Size() > maxPooled {
+		return
+	}
+	for _, rows := range []interface{ Reset() }{s.locks, s.lone, s.bodies, s.parents, s.requests, s.tallies} {
+		rows.Reset()
+	}
+	rowSets.Put(s)
 }
 
-var appendSets = setPool{types: appendColumns}
+// rowTypes are the oids of the types that rows are sent as. They are looked up
+// once, and again after [rowTypes.forget].
+type rowTypes struct{ known atomic.Pointer[oids] }
 
-func (p *setPool) get() *columnSet {
-	if s, ok := p.pool.Get().(*columnSet); ok {
-		return s
-	}
-	s := &columnSet{args: make([]any, len(p.types))}
-	for _, kind := range p.types {
-		s.arrays = append(s.arrays, postgres.NewArray(kind))
-	}
-	return s
+type oids struct {
+	Use     uint32 `db:"use"`
+	Request uint32 `db:"request"`
+	Tally   uint32 `db:"tally"`
 }
 
-func (p *setPool) put(s *columnSet) {
-	size := 0
-	for _, a := range s.arrays {
-		size += len(a.Value())
-		a.Reset()
+func (t *rowTypes) get(ctx context.Context, tx *sqlx.Tx) (oids, error) {
+	const query = `
+		SELECT 'key_use'::regtype::oid AS use, 'arriving_request'::regtype::oid AS request, 'request_tally'::regtype::oid AS tally`
+	if known := t.known.Load(); known != nil {
+		return *known, nil
 	}
-	if size <= maxPooled {
-		clear(s.args)
-		p.pool.Put(s)
+	var found oids
+	if err := tx.GetContext(ctx, &found, query); err != nil {
+		return oids{}, fmt.Errorf("look up the types of rows: %w", err)
 	}
+	t.known.Store(&found)
+	return found, nil
 }
 
-// placeholders returns "$1, $2, …".
-func placeholders(n int) string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = "$" + strconv.Itoa(i+1)
-	}
-	return strings.Join(names, ", ")
-}
+func (t *rowTypes) forget() { t.known.Store(nil) }

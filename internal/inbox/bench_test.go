@@ -16,15 +16,20 @@ import (
 	"keyhook/internal/pgtest"
 )
 
-// BenchmarkAppend is one writer with batches of 32 new events; an operation is one event.
+// BenchmarkAppend is one writer with batches of new events; an operation is one event.
 func BenchmarkAppend(b *testing.B) {
+	for _, size := range []int{1, 8, 32, 128} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) { benchmarkAppend(b, size) })
+	}
+}
+
+func benchmarkAppend(b *testing.B, size int) {
 	db := pgtest.New(b)
-	pool, raw, box := db.Ingestion(), db.Raw(), pgtest.Box(b)
+	pool, raw, appender := db.Ingestion(), db.Raw(), inbox.NewAppender(pgtest.Box(b))
 	workspace, key := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
 	raw.MustExec(`INSERT INTO workspaces (id, name, slug) VALUES ($1, 'Acme', 'acme')`, workspace)
 	raw.MustExec(`INSERT INTO webhook_keys (id, workspace_id, name, scheme, source) VALUES ($1, $2, 'a', 'generic', 'a')`, key, workspace)
 	filler := strings.Repeat("x", 1000)
-	const size = 32
 	var pid int
 	if err := pool.Read(context.Background(), func(tx *sqlx.Tx) error { return tx.Get(&pid, `SELECT pg_backend_pid()`) }); err != nil {
 		b.Fatal(err)
@@ -54,7 +59,7 @@ func BenchmarkAppend(b *testing.B) {
 			}
 		}
 		err := pool.InTx(context.Background(), func(tx *sqlx.Tx) error {
-			_, err := inbox.Append(context.Background(), tx, box, 1, batch)
+			_, err := appender.Append(context.Background(), tx, batch)
 			return err
 		})
 		if err != nil {

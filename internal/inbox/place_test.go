@@ -21,6 +21,7 @@ type place struct {
 	t         *testing.T
 	ingestion *postgres.DB
 	box       *seal.Box
+	appender  *inbox.Appender
 	events    *inbox.Store
 	workspace uuid.UUID
 	keys      [2]uuid.UUID
@@ -30,7 +31,7 @@ func newPlace(t *testing.T) *place {
 	t.Helper()
 	db := pgtest.New(t)
 	p := &place{Database: db, t: t, ingestion: db.Ingestion(), box: pgtest.Box(t)}
-	p.events = inbox.NewStore(db.Console(), p.box)
+	p.appender, p.events = inbox.NewAppender(p.box), inbox.NewStore(db.Console(), p.box)
 	p.workspace = p.addWorkspace()
 	for i := range p.keys {
 		p.keys[i] = p.addKey(p.workspace)
@@ -96,10 +97,10 @@ func (p *place) refused(key int, body string) inbox.Arrival {
 }
 
 // try appends a batch as the ingestion's writer does.
-func (p *place) try(writer int, batch ...inbox.Arrival) (results []inbox.Result, err error) {
+func (p *place) try(batch ...inbox.Arrival) (results []inbox.Result, err error) {
 	ctx := context.WithoutCancel(p.t.Context())
 	err = p.ingestion.InTx(ctx, func(tx *sqlx.Tx) error {
-		results, err = inbox.Append(ctx, tx, p.box, writer, batch)
+		results, err = p.appender.Append(ctx, tx, batch)
 		if err == nil && results[0].Stale {
 			return errGone
 		}
@@ -112,9 +113,26 @@ var errGone = errors.New("the key is gone")
 
 func (p *place) add(batch ...inbox.Arrival) []inbox.Result {
 	p.t.Helper()
-	results, err := p.try(1, batch...)
+	results, err := p.try(batch...)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	return results
+}
+
+// rollUp moves what was tallied into the counts.
+func (p *place) rollUp() (uses []inbox.LastUse) {
+	p.t.Helper()
+	for more := true; more; {
+		err := p.ingestion.InTx(p.t.Context(), func(tx *sqlx.Tx) (err error) {
+			var some []inbox.LastUse
+			some, more, err = inbox.RollUp(p.t.Context(), tx)
+			uses = append(uses, some...)
+			return err
+		})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return uses
 }

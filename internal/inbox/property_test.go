@@ -20,7 +20,6 @@ import (
 
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
-	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/pgtest"
@@ -71,7 +70,7 @@ func TestNothingIsOrphaned(t *testing.T) {
 	db, box, log := pgtest.New(t), pgtest.Box(t), slog.New(slog.NewTextHandler(io.Discard, nil))
 	console, ingestion := db.Console(), db.Ingestion()
 	metrics := ingest.NewMetrics(prometheus.NewRegistry())
-	writer := ingest.NewWriter(ingestion, box, ingest.NewActivity(ingestion, inbox.NewStore(ingestion, box), log), metrics, log)
+	writer := ingest.NewWriter(ingestion, box, metrics, log)
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	go writer.Run(ctx)
@@ -323,9 +322,9 @@ func (m *machine) read(r *rapid.T) []string {
 			OR NOT EXISTS (SELECT FROM workspaces AS w WHERE w.id = d.workspace_id)
 			OR d.webhook_key_id IS NOT NULL AND NOT EXISTS (SELECT FROM webhook_keys AS k WHERE k.id = d.webhook_key_id)
 		UNION ALL SELECT 'orphaned refusal ' || delivery_id FROM refused_requests AS q WHERE NOT EXISTS (SELECT FROM deliveries AS d WHERE d.id = q.delivery_id)
-		UNION ALL SELECT 'orphaned count ' || webhook_key_id FROM delivery_counts AS c WHERE NOT EXISTS (SELECT FROM webhook_keys AS k WHERE k.id = c.webhook_key_id)
+		UNION ALL SELECT 'orphaned count ' || webhook_key_id FROM delivery_totals AS c WHERE NOT EXISTS (SELECT FROM webhook_keys AS k WHERE k.id = c.webhook_key_id)
 		UNION ALL SELECT 'counted ' || d.requests || ' of ' || d.rows FROM (
-			SELECT (SELECT coalesce(sum(requests), 0) FROM delivery_counts) AS requests, (SELECT count(*) FROM deliveries) AS rows) AS d WHERE requests <> rows
+			SELECT (SELECT coalesce(sum(requests), 0) FROM delivery_totals) AS requests, (SELECT count(*) FROM deliveries) AS rows) AS d WHERE requests <> rows
 		ORDER BY 1`
 	rows := []string{}
 	m.must(r, m.raw.Select(&rows, query))

@@ -54,40 +54,13 @@ func (s *Store) Forget(ctx context.Context, rules []Rule) error {
 	for _, task := range []struct {
 		query string
 		args  []any
-	}{{bodies, nil}, {quotas, nil}, {firsts, []any{KeptFor.Seconds()}}, {foldCounts, nil}, {foldAddresses, nil}} {
+	}{{bodies, nil}, {quotas, nil}, {firsts, []any{KeptFor.Seconds()}}} {
 		if err := s.forget(ctx, task.query, task.args...); err != nil {
 			return err
 		}
 	}
 	return s.dropWeeks(ctx)
 }
-
-// What writers that may have ended long ago have counted apart is added up under
-// the writer 0, so that restarts don't make rows for ever.
-const foldCounts = `
-	WITH gone AS (DELETE FROM delivery_counts WHERE ctid = ANY (ARRAY(
-		SELECT ctid FROM delivery_counts WHERE writer <> 0 AND hour < now() - interval '3 hours' LIMIT $1)) RETURNING *)
-	INSERT INTO delivery_counts AS c (webhook_key_id, hour, writer, credential_generation, outcome, reason, workspace_id, requests, not_kept,
-		bodies_not_kept, last_at, took_1, took_2, took_4, took_8, took_16, took_32, took_64, took_128, took_256, took_512, took_1024, took_more)
-	SELECT webhook_key_id, hour, 0, credential_generation, outcome, reason, workspace_id, sum(requests), sum(not_kept),
-		sum(bodies_not_kept), max(last_at), sum(took_1), sum(took_2), sum(took_4), sum(took_8), sum(took_16), sum(took_32), sum(took_64),
-		sum(took_128), sum(took_256), sum(took_512), sum(took_1024), sum(took_more)
-	FROM gone GROUP BY webhook_key_id, hour, credential_generation, outcome, reason, workspace_id
-	ON CONFLICT (webhook_key_id, hour, writer, credential_generation, outcome, reason) DO UPDATE SET
-		requests = c.requests + excluded.requests, not_kept = c.not_kept + excluded.not_kept,
-		bodies_not_kept = c.bodies_not_kept + excluded.bodies_not_kept, last_at = greatest(c.last_at, excluded.last_at),
-		took_1 = c.took_1 + excluded.took_1, took_2 = c.took_2 + excluded.took_2, took_4 = c.took_4 + excluded.took_4,
-		took_8 = c.took_8 + excluded.took_8, took_16 = c.took_16 + excluded.took_16, took_32 = c.took_32 + excluded.took_32,
-		took_64 = c.took_64 + excluded.took_64, took_128 = c.took_128 + excluded.took_128, took_256 = c.took_256 + excluded.took_256,
-		took_512 = c.took_512 + excluded.took_512, took_1024 = c.took_1024 + excluded.took_1024, took_more = c.took_more + excluded.took_more`
-
-const foldAddresses = `
-	WITH gone AS (DELETE FROM key_addresses WHERE ctid = ANY (ARRAY(
-		SELECT ctid FROM key_addresses WHERE writer <> 0 AND last_at < now() - interval '3 hours' LIMIT $1)) RETURNING *)
-	INSERT INTO key_addresses AS a (webhook_key_id, address, writer, accepted, refused, first_at, last_at)
-	SELECT webhook_key_id, address, 0, sum(accepted), sum(refused), min(first_at), max(last_at) FROM gone GROUP BY webhook_key_id, address
-	ON CONFLICT (webhook_key_id, address, writer) DO UPDATE SET accepted = a.accepted + excluded.accepted, refused = a.refused + excluded.refused,
-		first_at = least(a.first_at, excluded.first_at), last_at = greatest(a.last_at, excluded.last_at)`
 
 // alone lets one instance at a time go on with the upkeep.
 const alone = `SELECT pg_try_advisory_xact_lock(hashtextextended('keyhook upkeep ' || current_schema(), 0))`

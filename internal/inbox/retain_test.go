@@ -38,7 +38,7 @@ func TestWeeksGo(t *testing.T) {
 	working.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
 			began := time.Now()
-			if _, err := p.try(1, p.arrival(0, fmt.Sprint("new ", n), "x")); err != nil {
+			if _, err := p.try(p.arrival(0, fmt.Sprint("new ", n), "x")); err != nil {
 				t.Error(err)
 				return
 			}
@@ -79,83 +79,6 @@ func TestWeeksGo(t *testing.T) {
 	}
 	if now := p.count(`SELECT count(*) FROM pg_inherits WHERE inhparent = 'deliveries'::regclass`); now < weeks-6 || now > weeks-3 {
 		t.Errorf("%d of %d weeks are left, want four or five fewer", now, weeks)
-	}
-}
-
-// TestCountsAreFolded: the rows of writers that ended are added up, and no count
-// changes.
-func TestCountsAreFolded(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	hours := time.Now().UTC().Truncate(time.Hour)
-	for writer := range 5 {
-		for n := range 3 {
-			a, b := p.arrival(0, fmt.Sprint(writer, " ", n), "x"), p.refused(1, "y")
-			a.ReceivedAt, b.ReceivedAt = hours.Add(-5*time.Hour), hours.Add(-5*time.Hour)
-			a.Address = fmt.Sprint("192.0.2.", n)
-			if _, err := p.try(writer+1, a, b, p.arrival(0, fmt.Sprint("now ", writer, n), "z")); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	sums := func() string {
-		var text string
-		const query = `
-			SELECT (SELECT concat_ws(' ', sum(requests), sum(bodies_not_kept), sum(took_1 + took_2 + took_4 + took_8 + took_16 + took_32 + took_64 +
-					took_128 + took_256 + took_512 + took_1024 + took_more), max(last_at), count(DISTINCT (webhook_key_id, hour))) FROM delivery_counts)
-				|| (SELECT concat_ws(' ', sum(accepted), sum(refused), min(first_at), max(last_at), count(DISTINCT (webhook_key_id, address))) FROM key_addresses)`
-		if err := p.Raw().Get(&text, query); err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
-	before := sums()
-	keeper := inbox.NewStore(p.Maintenance(), p.box)
-	for range 2 {
-		if err := keeper.Forget(t.Context(), nil); err != nil {
-			t.Fatal(err)
-		}
-		if after := sums(); after != before {
-			t.Errorf("folding changed the counts from %s to %s", before, after)
-		}
-	}
-	if n := p.count(`SELECT count(*) FROM delivery_counts WHERE hour < now() - interval '4 hours'`); n != 2 {
-		t.Errorf("%d rows of that hour, want 2", n)
-	}
-	if n := p.count(`SELECT count(DISTINCT writer) FROM delivery_counts WHERE hour > now() - interval '2 hours'`); n != 5 {
-		t.Errorf("the present hour has the rows of %d writers, want all 5", n)
-	}
-	if n := p.count(`SELECT count(*) FROM key_addresses WHERE writer = 0`); n != 3 {
-		t.Errorf("%d folded addresses, want 3", n)
-	}
-}
-
-// TestAddressesAreBounded: of many addresses a thousand are told apart, and no
-// request is left out.
-func TestAddressesAreBounded(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	for part := range 12 {
-		var batch []inbox.Arrival
-		for n := range 100 {
-			a := p.arrival(0, "", "")
-			a.WatchBody = false
-			a.Address = fmt.Sprintf("2001:db8::%x", part*100+n)
-			batch = append(batch, a)
-		}
-		batch[0].Address = "192.0.2.1"
-		if _, err := p.try(1+part%2, batch...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := p.count(`SELECT count(DISTINCT address) FROM key_addresses`); n != 1001 {
-		t.Errorf("%d addresses, want 1000 and the others", n)
-	}
-	if n := p.count(`SELECT sum(accepted) FROM key_addresses`); n != 1200 {
-		t.Errorf("%d requests counted, want 1200", n)
-	}
-	if n := p.count(`SELECT sum(accepted) FROM key_addresses WHERE address = '192.0.2.1'`); n != 12 {
-		t.Errorf("%d requests of the address that came each time, want 12", n)
 	}
 }
 

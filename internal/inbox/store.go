@@ -81,7 +81,7 @@ const hourSums = `
 // on, oldest first. Hours without a request are left out.
 func (s *Store) Hourly(ctx context.Context, workspaceID uuid.UUID, since time.Time) (map[uuid.UUID][]HourCount, error) {
 	const query = `
-		SELECT webhook_key_id, ` + hourSums + ` FROM delivery_counts
+		SELECT webhook_key_id, ` + hourSums + ` FROM delivery_totals
 		WHERE workspace_id = $1 AND hour >= $2
 		GROUP BY webhook_key_id, hour ORDER BY webhook_key_id, hour`
 	var rows []struct {
@@ -104,7 +104,7 @@ func (s *Store) Hourly(ctx context.Context, workspaceID uuid.UUID, since time.Ti
 // UsageOf returns one key's counts from the hour of since on, oldest first.
 func (s *Store) UsageOf(ctx context.Context, workspaceID, keyID uuid.UUID, since time.Time) ([]HourCount, error) {
 	const query = `
-		SELECT ` + hourSums + ` FROM delivery_counts
+		SELECT ` + hourSums + ` FROM delivery_totals
 		WHERE webhook_key_id = $1 AND workspace_id = $2 AND hour >= $3
 		GROUP BY hour ORDER BY hour`
 	var counts []HourCount

@@ -35,7 +35,7 @@ type stage struct {
 	box       *seal.Box
 	keys      *keyring.Store // the console's
 	events    *inbox.Store
-	activity  *ingest.Activity
+	rollup    *ingest.Rollup
 	handler   *ingest.Handler
 	workspace uuid.UUID
 	by        audit.Actor
@@ -70,9 +70,9 @@ func (s *stage) serve(pool *postgres.DB) {
 	console := s.Console()
 	s.keys, s.events = keyring.NewStore(console, s.box), inbox.NewStore(console, s.box)
 	log := pgtest.Log(t)
-	s.activity = ingest.NewActivity(pool, inbox.NewStore(pool, s.box), log)
+	s.rollup = ingest.NewRollup(pool, log)
 	metrics := ingest.NewMetrics(prometheus.NewRegistry())
-	writer := ingest.NewWriter(pool, s.box, s.activity, metrics, log)
+	writer := ingest.NewWriter(pool, s.box, metrics, log)
 	config := ingest.Config{
 		DocsURL: "https://keyhook.example.com", MaxBody: maxBody,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
@@ -85,6 +85,13 @@ func (s *stage) serve(pool *postgres.DB) {
 	server := httptest.NewServer(ingest.Prefixed(s.handler, http.NotFoundHandler()))
 	t.Cleanup(server.Close)
 	s.url = server.URL
+}
+
+func (s *stage) mustRollUp() {
+	s.t.Helper()
+	if err := s.rollup.Once(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *stage) addWorkspace() uuid.UUID {

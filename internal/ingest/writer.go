@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -28,9 +27,11 @@ const (
 	maxRetries    = 3
 	commitWithin  = 5 * time.Second
 
-	// linger is how long a batch waits for more, until half of the requests in
-	// flight have arrived. A lone request waits for nobody.
-	linger = 1500 * time.Microsecond
+	// A batch waits for more until half of the requests in flight have arrived, but
+	// no longer than half of what a batch takes to commit, within these bounds. A
+	// lone request waits for nobody.
+	minLinger = 500 * time.Microsecond
+	maxLinger = 4 * time.Millisecond
 
 	// Refused requests have a writer of their own, so that a flood of them does not
 	// hold up the others. A 401 takes its time anyway, so their batches may gather.
@@ -68,22 +69,20 @@ type outcome struct {
 // and a lone request is never made to wait.
 type Writer struct {
 	db       *postgres.DB
-	box      *seal.Box
-	activity *Activity
+	inbox    *inbox.Appender
 	metrics  *Metrics
 	log      *slog.Logger
-	number   int // of the first writer, in delivery_counts
 	discards bool
 
 	accepted, refused chan pending
 	inFlight          atomic.Int64 // requests to be accepted that are not answered yet
+	commitTime        atomic.Int64 // what a batch took lately, nanoseconds
 }
 
-// NewWriter returns a Writer to db, the ingestion pool. It tells activity which
-// keys were used.
-func NewWriter(db *postgres.DB, box *seal.Box, activity *Activity, metrics *Metrics, log *slog.Logger) *Writer {
+// NewWriter returns a Writer to db, the ingestion pool.
+func NewWriter(db *postgres.DB, box *seal.Box, metrics *Metrics, log *slog.Logger) *Writer {
 	w := &Writer{
-		db: db, box: box, activity: activity, metrics: metrics, log: log, number: 1 + rand.IntN(8000)*(writers+1),
+		db: db, inbox: inbox.NewAppender(box), metrics: metrics, log: log,
 		accepted: make(chan pending, maxQueue), refused: make(chan pending, maxQueue),
 	}
 	metrics.watch(w)
@@ -126,10 +125,10 @@ func (w *Writer) Write(s submission, deadline time.Time) (written, error) {
 // in flight: what is still in a queue then is refused.
 func (w *Writer) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	for i := range writers {
-		running.Go(func() { w.work(ctx, w.number+i, w.gatherAccepted) })
+	for range writers {
+		running.Go(func() { w.work(ctx, w.gatherAccepted) })
 	}
-	running.Go(func() { w.work(ctx, w.number+writers, w.gatherRefused) })
+	running.Go(func() { w.work(ctx, w.gatherRefused) })
 	running.Wait()
 	for {
 		select {
@@ -143,19 +142,31 @@ func (w *Writer) Run(ctx context.Context) {
 	}
 }
 
-func (w *Writer) work(ctx context.Context, number int, gather func(context.Context) []pending) {
+func (w *Writer) work(ctx context.Context, gather func(context.Context) []pending) {
 	for ctx.Err() == nil {
 		batch := gather(ctx)
 		if len(batch) == 0 {
 			continue
 		}
 		w.metrics.batches.Observe(float64(len(batch)))
-		w.commit(ctx, number, batch, 0)
+		w.commit(ctx, batch, 0)
 	}
 }
 
 func (w *Writer) gatherAccepted(ctx context.Context) []pending {
-	return gather(ctx, w.accepted, linger, func() int { return int(w.inFlight.Load() / 2) })
+	return gather(ctx, w.accepted, w.linger(), func() int { return int(w.inFlight.Load() / 2) })
+}
+
+func (w *Writer) linger() time.Duration {
+	return min(max(time.Duration(w.commitTime.Load())/2, minLinger), maxLinger)
+}
+
+// took moves the time that a batch takes after what one took now. Two writers may
+// lose each other's figure: it is only a measure.
+func (w *Writer) took(d time.Duration) {
+	w.metrics.commits.Observe(d.Seconds())
+	former := w.commitTime.Load()
+	w.commitTime.Store(former + (int64(d)-former)/8)
 }
 
 func (w *Writer) gatherRefused(ctx context.Context) []pending {
@@ -208,22 +219,21 @@ func gather(ctx context.Context, queue <-chan pending, linger time.Duration, eno
 
 // commit stores a batch and tells those who wait. A batch that fails as a whole
 // is tried again in halves, so that one sender's trouble is not another's.
-func (w *Writer) commit(ctx context.Context, number int, batch []pending, tries int) {
-	results, err := w.store(ctx, number, batch)
+func (w *Writer) commit(ctx context.Context, batch []pending, tries int) {
+	results, err := w.store(ctx, batch)
 	switch {
 	case err == nil:
-		w.activity.note(results, batch)
 		for i, p := range batch {
 			p.done <- outcome{written: results[i]}
 		}
 	case isPassing(err) && tries < maxRetries:
 		w.metrics.retries.Inc()
-		w.commit(ctx, number, batch, tries+1)
+		w.commit(ctx, batch, tries+1)
 	case isRowTrouble(err) && len(batch) > 1:
 		w.metrics.retries.Inc()
 		half := len(batch) / 2
-		w.commit(ctx, number, batch[:half], 0)
-		w.commit(ctx, number, batch[half:], 0)
+		w.commit(ctx, batch[:half], 0)
+		w.commit(ctx, batch[half:], 0)
 	default:
 		w.metrics.failures.Add(float64(len(batch)))
 		for _, p := range batch {
@@ -234,7 +244,7 @@ func (w *Writer) commit(ctx context.Context, number int, batch []pending, tries 
 
 // store commits a batch in one transaction. A panic in it must not end the
 // worker.
-func (w *Writer) store(ctx context.Context, number int, batch []pending) (results []written, err error) {
+func (w *Writer) store(ctx context.Context, batch []pending) (results []written, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			w.log.Error("the writer panicked", "panic", cause, "stack", string(debug.Stack()))
@@ -249,7 +259,7 @@ func (w *Writer) store(ctx context.Context, number int, batch []pending) (result
 		if err != nil {
 			return err
 		}
-		stored, err := inbox.Append(ctx, tx, w.box, number, allowed)
+		stored, err := w.inbox.Append(ctx, tx, allowed)
 		if err != nil {
 			return err
 		}
@@ -259,7 +269,7 @@ func (w *Writer) store(ctx context.Context, number int, batch []pending) (result
 		}
 		return nil
 	})
-	w.metrics.commits.Observe(time.Since(began).Seconds())
+	w.took(time.Since(began))
 	return results, err
 }
 
@@ -270,7 +280,7 @@ var errRow = errors.New("a request could not be stored")
 // a serialization failure, an event that a retention run removed meanwhile.
 func isPassing(err error) bool {
 	code := postgres.Code(err)
-	return code == "40001" || code == "40P01" || errors.Is(err, inbox.ErrVanished)
+	return code == "40001" || code == "40P01" || errors.Is(err, inbox.ErrTryAgain)
 }
 
 // isRowTrouble reports whether the server was there and refused: then a smaller

@@ -16,10 +16,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/pgtest"
+	"keyhook/internal/postgres"
+	"keyhook/migrations"
 )
 
 func TestDatabaseAway(t *testing.T) {
@@ -193,16 +194,48 @@ func TestRunLeavesNothingRunning(t *testing.T) { // not parallel: it counts goro
 		t.Fatal(err)
 	}
 	already := goleak.IgnoreCurrent()
-	activity := ingest.NewActivity(pool, inbox.NewStore(pool, box), log)
-	writer := ingest.NewWriter(pool, box, activity, ingest.NewMetrics(prometheus.NewRegistry()), log)
+	rollup := ingest.NewRollup(pool, log)
+	writer := ingest.NewWriter(pool, box, ingest.NewMetrics(prometheus.NewRegistry()), log)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { writer.Run(ctx) })
-	running.Go(func() { activity.Run(ctx) })
+	running.Go(func() { rollup.Run(ctx) })
 	stop()
 	running.Wait()
 	goleak.VerifyNone(t, already, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"),
 		goleak.IgnoreAnyFunction("github.com/lib/pq.(*conn).watchCancel.func1"))
+}
+
+// TestRowTypesChange: the types that rows are sent as have other oids in a database
+// that was restored; no sender notices.
+func TestRowTypesChange(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	send := func(key keyring.Issued) {
+		t.Helper()
+		if got := s.post(hook(key), "x", "X-API-Key", key.APIKey.Reveal()); got.status != 200 {
+			t.Errorf("a sender got %d %s", got.status, got.text)
+		}
+	}
+	send(s.issue(keyring.Draft{Name: "before"}))
+	raw, err := postgres.Connect(t.Context(), s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	for {
+		last, err := migrations.Down(t.Context(), raw, 1)
+		if err != nil || last == 0 {
+			t.Fatal("the types are still there", err)
+		}
+		if s.count(`SELECT count(*) FROM pg_type WHERE typname = 'arriving_request'`) == 0 {
+			break
+		}
+	}
+	if _, err := migrations.Up(t.Context(), raw); err != nil {
+		t.Fatal(err)
+	}
+	send(s.issue(keyring.Draft{Name: "after"}))
 }
 
 // A table that somebody holds locked does not hold up answers.
@@ -232,8 +265,7 @@ func TestFullQueue(t *testing.T) {
 	pool := pgtest.New(t).Ingestion()
 	box, log := pgtest.Box(t), pgtest.Log(t)
 	metrics := ingest.NewMetrics(prometheus.NewRegistry())
-	activity := ingest.NewActivity(pool, inbox.NewStore(pool, box), log)
-	writer := ingest.NewWriter(pool, box, activity, metrics, log) // nobody runs it
+	writer := ingest.NewWriter(pool, box, metrics, log) // nobody runs it
 	writer.Fill()
 	handler := ingest.NewHandler(ingest.Config{MaxBody: maxBody}, keyring.NewCache(keyring.NewStore(pool, box)), writer, metrics, log)
 	recorder := httptest.NewRecorder()

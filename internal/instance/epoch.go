@@ -25,8 +25,9 @@ type cluster struct {
 func KeepOrder(ctx context.Context, db *postgres.DB) (raised bool, err error) {
 	const stored = `SELECT coalesce(system_identifier, '') AS identifier, coalesce(timeline, '') AS timeline FROM instance FOR UPDATE`
 	const note = `UPDATE instance SET system_identifier = nullif($1, ''), timeline = nullif($2, ''), epoch = epoch + $3`
-	// Batches that run are waited for: none of the old epoch may come later.
-	const quiet = `LOCK TABLE signals IN SHARE MODE`
+	// Whoever has read the epoch holds the table until its transaction ends: no batch
+	// of the old one comes later.
+	const quiet = `LOCK TABLE instance IN ACCESS EXCLUSIVE MODE`
 
 	err = db.InTx(ctx, func(tx *sqlx.Tx) error {
 		now, err := look(ctx, tx)

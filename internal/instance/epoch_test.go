@@ -62,7 +62,10 @@ func TestKeepOrderWaits(t *testing.T) {
 	raw.MustExec(`UPDATE instance SET system_identifier = '7'`)
 	const insert = `INSERT INTO signals (id, workspace_id, source, received_at, epoch) SELECT gen_random_uuid(), id, 's', now(), (SELECT epoch FROM instance) FROM workspaces`
 	batch := raw.MustBegin()
-	batch.MustExec(insert)
+	var epoch int
+	if err := batch.Get(&epoch, `SELECT epoch FROM instance`); err != nil {
+		t.Fatal(err)
+	}
 	var done sync.WaitGroup
 	done.Go(func() {
 		if raised, err := instance.KeepOrder(t.Context(), db); err != nil || !raised {
@@ -70,7 +73,7 @@ func TestKeepOrderWaits(t *testing.T) {
 		}
 	})
 	waits := func() (n int) {
-		if err := raw.Get(&n, `SELECT count(*) FROM pg_locks WHERE relation = 'signals'::regclass AND mode = 'ShareLock' AND NOT granted`); err != nil {
+		if err := raw.Get(&n, `SELECT count(*) FROM pg_locks WHERE relation = 'instance'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted`); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -85,6 +88,7 @@ func TestKeepOrderWaits(t *testing.T) {
 		raw.MustExec(insert) // waits behind it, and then sees the new epoch
 		close(later)
 	}()
+	batch.MustExec(`INSERT INTO signals (id, workspace_id, source, received_at, epoch) SELECT gen_random_uuid(), id, 's', now(), $1 FROM workspaces`, epoch)
 	if err := batch.Commit(); err != nil {
 		t.Fatal(err)
 	}

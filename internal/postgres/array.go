@@ -8,15 +8,17 @@ import (
 // An ElementType is the type of an array's elements, by its PostgreSQL oid.
 type ElementType uint32
 
-// The types that arrays are made of.
+// The types that arrays and records are made of.
 const (
 	Bytea       ElementType = 17
 	Bigint      ElementType = 20
 	Smallint    ElementType = 21
 	Integer     ElementType = 23
 	Text        ElementType = 25
+	Integers    ElementType = 1007 // an array
 	Timestamptz ElementType = 1184
 	UUID        ElementType = 2950
+	Jsonb       ElementType = 3802
 )
 
 // An Array gathers elements in the binary form in which PostgreSQL receives
@@ -48,22 +50,20 @@ func (a *Array) Reset() {
 // Len is the number of elements.
 func (a *Array) Len() int { return a.count }
 
+// Size is how many bytes it takes.
+func (a *Array) Size() int { return len(a.data) }
+
 // Null adds a null.
 func (a *Array) Null() {
 	a.count++
 	a.nulls = 1
-	a.data = binary.BigEndian.AppendUint32(a.data, ^uint32(0))
-}
-
-func (a *Array) begin(size int) {
-	a.count++
-	a.data = binary.BigEndian.AppendUint32(a.data, uint32(size))
+	a.data = appendNull(a.data)
 }
 
 // Text adds a text, which must be UTF-8 without NUL.
 func (a *Array) Text(text string) {
-	a.begin(len(text))
-	a.data = append(a.data, text...)
+	a.count++
+	a.data = appendText(a.data, text)
 }
 
 // Bytes adds a bytea; nil adds a null.
@@ -72,8 +72,8 @@ func (a *Array) Bytes(value []byte) {
 		a.Null()
 		return
 	}
-	a.begin(len(value))
-	a.data = append(a.data, value...)
+	a.count++
+	a.data = appendBytes(a.data, value)
 }
 
 // UUID adds a uuid; the zero one adds a null.
@@ -82,27 +82,15 @@ func (a *Array) UUID(id [16]byte) {
 		a.Null()
 		return
 	}
-	a.begin(len(id))
-	a.data = append(a.data, id[:]...)
+	a.count++
+	a.data = appendBytes(a.data, id[:])
 }
 
 // Int adds a number of the array's type, whose range it must be in.
 func (a *Array) Int(value int64) {
-	switch a.kind {
-	case Smallint:
-		a.begin(2)
-		a.data = binary.BigEndian.AppendUint16(a.data, uint16(value))
-	case Integer:
-		a.begin(4)
-		a.data = binary.BigEndian.AppendUint32(a.data, uint32(value))
-	default:
-		a.begin(8)
-		a.data = binary.BigEndian.AppendUint64(a.data, uint64(value))
-	}
+	a.count++
+	a.data = appendInt(a.data, a.kind, value)
 }
-
-// epoch is what PostgreSQL counts time from, in microseconds since 1970.
-var epoch = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
 // Time adds a moment, to the microsecond; the zero one adds a null.
 func (a *Array) Time(at time.Time) {
@@ -110,19 +98,52 @@ func (a *Array) Time(at time.Time) {
 		a.Null()
 		return
 	}
-	a.begin(8)
-	a.data = binary.BigEndian.AppendUint64(a.data, uint64(at.UnixMicro()-epoch))
+	a.count++
+	a.data = appendTime(a.data, at)
 }
 
 // Value returns the array as a parameter. It is valid until the array is changed.
-func (a *Array) Value() []byte {
-	if a.count == 0 { // no dimension, so neither length nor bound
+func (a *Array) Value() []byte { return arrayValue(a.data, a.nulls, uint32(a.kind), a.count) }
+
+// arrayValue completes data, which begins with room for the header.
+func arrayValue(data []byte, nulls, kind uint32, count int) []byte {
+	if count == 0 { // no dimension, so neither length nor bound
 		empty := make([]byte, 12)
-		binary.BigEndian.PutUint32(empty[8:], uint32(a.kind))
+		binary.BigEndian.PutUint32(empty[8:], kind)
 		return empty
 	}
-	for i, word := range [...]uint32{1, a.nulls, uint32(a.kind), uint32(a.count), 1} {
-		binary.BigEndian.PutUint32(a.data[4*i:], word)
+	for i, word := range [...]uint32{1, nulls, kind, uint32(count), 1} {
+		binary.BigEndian.PutUint32(data[4*i:], word)
 	}
-	return a.data
+	return data
+}
+
+// Each value stands behind its length; a null has the length -1.
+
+func appendNull(data []byte) []byte { return binary.BigEndian.AppendUint32(data, ^uint32(0)) }
+
+func appendText(data []byte, text string) []byte {
+	return append(binary.BigEndian.AppendUint32(data, uint32(len(text))), text...)
+}
+
+func appendBytes(data, value []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(data, uint32(len(value))), value...)
+}
+
+func appendInt(data []byte, kind ElementType, value int64) []byte {
+	switch kind {
+	case Smallint:
+		return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint32(data, 2), uint16(value))
+	case Integer:
+		return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(data, 4), uint32(value))
+	default:
+		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(data, 8), uint64(value))
+	}
+}
+
+// epoch is what PostgreSQL counts time from, in microseconds since 1970.
+var epoch = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+
+func appendTime(data []byte, at time.Time) []byte {
+	return appendInt(data, Timestamptz, at.UnixMicro()-epoch)
 }

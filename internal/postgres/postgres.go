@@ -47,62 +47,65 @@ var ErrOutcomeUnknown = errors.New("the outcome of the commit is unknown")
 // A DB is a pool of connections for one purpose.
 type DB struct {
 	pool     *sqlx.DB
-	prologue string
 	confined bool
 	purpose  Purpose
 }
 
 // Open connects to the server at url, a postgres:// URL or a keyword string.
 func Open(ctx context.Context, url string, purpose Purpose) (*DB, error) {
-	pool, err := connect(ctx, url, purpose)
+	pool, made, err := connect(ctx, url, purpose)
 	if err != nil {
 		return nil, err
 	}
 	db := &DB{pool: sqlx.NewDb(pool, "postgres"), purpose: purpose}
-	if err := db.confine(ctx); err != nil {
+	prologue, err := db.confine(ctx)
+	if err != nil {
 		pool.Close()
 		return nil, err
 	}
+	made.prologue.Store(&prologue)
 	return db, nil
 }
 
 // Connect returns a plain pool with no deadlines, for migrations and for tests
 // that tamper. Everything else uses Open.
 func Connect(ctx context.Context, url string) (*sql.DB, error) {
-	return connect(ctx, url, Maintenance)
+	pool, _, err := connect(ctx, url, Maintenance)
+	return pool, err
 }
 
-func connect(ctx context.Context, url string, purpose Purpose) (*sql.DB, error) {
+func connect(ctx context.Context, url string, purpose Purpose) (*sql.DB, *connector, error) {
 	config, err := settings(url)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	connector, err := pq.NewConnectorConfig(config)
+	inner, err := pq.NewConnectorConfig(config)
 	if err != nil {
-		return nil, errURL
+		return nil, nil, errURL
 	}
-	connector.Dialer(dialer{deadline: purpose.deadline})
-	pool := sql.OpenDB(connector)
+	inner.Dialer(dialer{deadline: purpose.deadline})
+	made := &connector{Connector: inner}
+	pool := sql.OpenDB(made)
 	pool.SetMaxOpenConns(purpose.conns)
 	pool.SetMaxIdleConns(purpose.conns)
 	pool.SetConnMaxLifetime(30 * time.Minute)
 	if err := pool.PingContext(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connect to the database: %s", redact(err, url, config))
+		return nil, nil, fmt.Errorf("connect to the database: %s", redact(err, url, config))
 	}
-	return pool, nil
+	return pool, made, nil
 }
 
-// confine prepares what each transaction begins with: limits on time, and the
+// confine returns what each transaction begins with: limits on time, and the
 // role of the purpose. They are SET LOCAL, because a transaction pooler hands
 // the session to others.
-func (db *DB) confine(ctx context.Context) error {
+func (db *DB) confine(ctx context.Context) (prologue string, err error) {
 	if db.purpose.role != "" {
 		const member = `
 			SELECT count(*) = 1 FROM pg_roles
 			WHERE rolname = $1 AND pg_has_role(current_user, oid, 'MEMBER')`
 		if err := db.pool.GetContext(ctx, &db.confined, member, db.purpose.role); err != nil {
-			return fmt.Errorf("look for the role %s: %w", db.purpose.role, err)
+			return "", fmt.Errorf("look for the role %s: %w", db.purpose.role, err)
 		}
 	}
 	settings := []string{"SET LOCAL synchronous_commit = on"}
@@ -115,8 +118,7 @@ func (db *DB) confine(ctx context.Context) error {
 	if db.confined {
 		settings = append(settings, "SET LOCAL ROLE "+pq.QuoteIdentifier(db.purpose.role))
 	}
-	db.prologue = strings.Join(settings, "; ")
-	return nil
+	return strings.Join(settings, "; "), nil
 }
 
 // Confined reports whether transactions run under a role with the rights of the
@@ -127,23 +129,20 @@ func (db *DB) Confined() bool { return db.confined || db.purpose.role == "" }
 // everything otherwise. An error that wraps ErrOutcomeUnknown says that the
 // commit may have happened.
 func (db *DB) InTx(ctx context.Context, f func(tx *sqlx.Tx) error) error {
-	return db.run(ctx, db.prologue, f)
+	return db.run(ctx, nil, f)
 }
 
 // Read runs f in a transaction that the server refuses to write in.
 func (db *DB) Read(ctx context.Context, f func(tx *sqlx.Tx) error) error {
-	return db.run(ctx, "SET TRANSACTION READ ONLY; "+db.prologue, f)
+	return db.run(ctx, &sql.TxOptions{ReadOnly: true}, f)
 }
 
-func (db *DB) run(ctx context.Context, prologue string, f func(tx *sqlx.Tx) error) error {
-	tx, err := db.pool.BeginTxx(ctx, nil)
+func (db *DB) run(ctx context.Context, options *sql.TxOptions, f func(tx *sqlx.Tx) error) error {
+	tx, err := db.pool.BeginTxx(ctx, options)
 	if err != nil {
 		return explain(fmt.Errorf("begin: %w", err))
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	if _, err := tx.ExecContext(ctx, prologue); err != nil {
-		return explain(fmt.Errorf("begin: %w", err))
-	}
 	if err := f(tx); err != nil {
 		return explain(err)
 	}

@@ -148,7 +148,7 @@ func (s *stage) writeOutOfOrder(writer int, until time.Time) {
 				}
 				time.Sleep(rand.N(15 * time.Millisecond))
 			}
-			if _, err := inbox.Append(context.Background(), tx, s.box, writer+1, batch); err != nil {
+			if _, err := s.appender.Append(context.Background(), tx, batch); err != nil {
 				return err
 			}
 			time.Sleep(rand.N(15 * time.Millisecond))

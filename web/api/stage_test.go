@@ -33,6 +33,7 @@ type stage struct {
 	t         *testing.T
 	box       *seal.Box
 	ingestion *postgres.DB
+	appender  *inbox.Appender
 	keys      *keyring.Store
 	api       *api.Server
 	server    *httptest.Server
@@ -51,6 +52,7 @@ type workspace struct {
 func newStage(t *testing.T, change ...func(*api.Config)) *stage {
 	t.Helper()
 	s := &stage{Database: pgtest.New(t), t: t, box: pgtest.Box(t)}
+	s.appender = inbox.NewAppender(s.box)
 	s.ingestion, s.keys = s.Ingestion(), keyring.NewStore(s.Console(), s.box)
 	s.api, s.server = s.serve(change...)
 	s.home, s.foreign = s.addWorkspace("home"), s.addWorkspace("foreign")
@@ -120,7 +122,7 @@ func (s *stage) arrival(w workspace, ref, contentType, body string) inbox.Arriva
 func (s *stage) add(batch ...inbox.Arrival) {
 	s.t.Helper()
 	err := s.ingestion.InTx(context.WithoutCancel(s.t.Context()), func(tx *sqlx.Tx) error {
-		_, err := inbox.Append(s.t.Context(), tx, s.box, 1, batch)
+		_, err := s.appender.Append(s.t.Context(), tx, batch)
 		return err
 	})
 	if err != nil {

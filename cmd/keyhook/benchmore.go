@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"keyhook/internal/bench"
+	"keyhook/internal/postgres"
+)
+
+type benchLoneCmd struct {
+	jsonFlag
+	PGBin    string `name:"pg-bin" env:"KEYHOOK_PG_BIN" help:"Folder of the PostgreSQL programs."`
+	Requests int    `default:"1000" help:"Requests, and commits."`
+}
+
+// Run compares one client's requests with bare commits.
+func (c *benchLoneCmd) Run(ctx context.Context, a app) error {
+	if c.Requests < 20 || c.Requests > 100_000 {
+		return misuse("--requests is from 20 to 100000")
+	}
+	lab, err := newLaboratory(ctx, a, c.PGBin)
+	if err != nil {
+		return err
+	}
+	defer lab.close()
+	design, err := lab.design(ctx, a, "ingest")
+	if err != nil {
+		return err
+	}
+	if err := bench.BareTable(ctx, lab.pool); err != nil {
+		return err
+	}
+	lone, err := bench.MeasureLone(ctx, design.Target, lab.pool, c.Requests)
+	if err != nil {
+		return err
+	}
+	return c.print(a.out, lone, lone.Print)
+}
+
+type benchIdleCmd struct {
+	jsonFlag
+	PGBin       string `name:"pg-bin" env:"KEYHOOK_PG_BIN" help:"Folder of the PostgreSQL programs."`
+	Connections int    `default:"10000" help:"How many."`
+}
+
+// Run opens connections and looks at the server's memory.
+func (c *benchIdleCmd) Run(ctx context.Context, a app) error {
+	if c.Connections < 1 || c.Connections > 20_000 {
+		return misuse("--connections is from 1 to 20000")
+	}
+	lab, err := newLaboratory(ctx, a, c.PGBin)
+	if err != nil {
+		return err
+	}
+	defer lab.close()
+	design, err := lab.design(ctx, a, "ingest")
+	if err != nil {
+		return err
+	}
+	idle, err := bench.MeasureIdle(ctx, design.Target, design.PID, c.Connections)
+	if err != nil {
+		return err
+	}
+	return c.print(a.out, idle, idle.Print)
+}
+
+type benchStoredCmd struct {
+	jsonFlag
+	PGBin      string  `name:"pg-bin" env:"KEYHOOK_PG_BIN" help:"Folder of the PostgreSQL programs."`
+	Signals    int64   `default:"5000000" help:"Signals that are there before."`
+	Deliveries int64   `default:"10000000" help:"Deliveries that are there before."`
+	Clients    int     `default:"64" help:"Connections."`
+	Seconds    float64 `default:"3" help:"Length of a round."`
+	Rounds     int     `default:"5" help:"Rounds of each database."`
+}
+
+// Run compares an empty database with a full one.
+func (c *benchStoredCmd) Run(ctx context.Context, a app) error {
+	if c.Signals < 1 || c.Deliveries < c.Signals || c.Deliveries > 1e9 || c.Clients < 1 || c.Clients > 4096 || c.Seconds <= 0 || c.Rounds < 1 {
+		return misuse("--deliveries are at least as many as --signals, and at most 1000000000")
+	}
+	var designs [2]bench.Design
+	for i := range designs {
+		lab, err := newLaboratory(ctx, a, c.PGBin)
+		if err != nil {
+			return err
+		}
+		defer lab.close()
+		if i == 1 {
+			if err := bench.Fill(ctx, lab.pool, lab.key.Key.WorkspaceID, lab.key.Key.ID, c.Signals, c.Deliveries, a.err); err != nil {
+				return err
+			}
+			if err := lab.settle(ctx); err != nil {
+				return err
+			}
+		}
+		if designs[i], err = lab.design(ctx, a, "ingest"); err != nil {
+			return err
+		}
+	}
+	stored, err := bench.CompareStored(ctx, designs[0], designs[1],
+		bench.Options{Connections: []int{c.Clients}, Seconds: c.Seconds, Rounds: c.Rounds, Progress: a.err})
+	if err != nil {
+		return err
+	}
+	stored.Signals, stored.Deliveries = c.Signals, c.Deliveries
+	return c.print(a.out, stored, stored.Print)
+}
+
+// settle does what a server does in quiet hours, before it is measured.
+func (lab *laboratory) settle(ctx context.Context) error {
+	pool, err := postgres.Connect(ctx, lab.db.url)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	for _, statement := range []string{"VACUUM (ANALYZE)", "CHECKPOINT"} {
+		if _, err := pool.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("settle the database: %w", err)
+		}
+	}
+	return nil
+}
+
+type benchTimingCmd struct {
+	jsonFlag
+	PGBin    string `name:"pg-bin" env:"KEYHOOK_PG_BIN" help:"Folder of the PostgreSQL programs."`
+	Requests int    `default:"2000" help:"Requests of each sort."`
+}
+
+// Run compares refusals for an unknown workspace and for a wrong signature.
+func (c *benchTimingCmd) Run(ctx context.Context, a app) error {
+	if c.Requests < 20 || c.Requests > 100_000 {
+		return misuse("--requests is from 20 to 100000")
+	}
+	lab, err := newLaboratory(ctx, a, c.PGBin)
+	if err != nil {
+		return err
+	}
+	defer lab.close()
+	_, base, err := lab.start(ctx, a, "ingest")
+	if err != nil {
+		return err
+	}
+	target := func(workspace string) bench.Target {
+		return bench.Target{URL: base + "/api/webhooks/signals", Headers: map[string]string{
+			"X-Workspace-ID": workspace, "X-Webhook-Signature": "sha256=" + strings.Repeat("ab", 32),
+		}}
+	}
+	timing, err := bench.CompareRefusals(ctx, target(uuid.Must(uuid.NewV7()).String()), target(lab.key.Key.WorkspaceID.String()), c.Requests)
+	if err != nil {
+		return err
+	}
+	return c.print(a.out, timing, timing.Print)
+}
