@@ -190,8 +190,9 @@ func (h *hub) look(ctx context.Context) (found, more bool, err error) {
 	for _, workspace := range news {
 		from := at[workspace]
 		page, err := h.events.Read(ctx, workspace, &from, maxLimit)
+		err = asProblem(err, func(inbox.Position) string { return "" })
 		if _, _, known := problemOf(err); err != nil && known {
-			h.lose(workspace)
+			h.lose(workspace) // its followers are told by the database
 			continue
 		}
 		if err != nil {

@@ -81,14 +81,14 @@ func (s *Server) listSignals(w http.ResponseWriter, r *http.Request, token keyri
 	if err != nil {
 		return err
 	}
-	if q.after != nil {
-		s.activity.read(token, *q.after)
-	}
 	leave, err := s.enter(r.Context())
 	if err != nil {
 		return err
 	}
 	items, end, err := s.read(r.Context(), q)
+	if err == nil && q.after != nil { // one that can't be used says nothing of what was read
+		s.activity.read(token, *q.after)
+	}
 	if err != nil || len(items) > 0 || q.wait == 0 || s.isDraining() {
 		defer leave()
 		return s.answer(w, r, q.workspace, items, end, err)
