@@ -53,19 +53,18 @@
   const typed = (input) => plain(input.value) === plain(input.dataset.confirm);
   const checkTyped = (input) => document.getElementById(input.dataset.for)?.setAttribute("aria-disabled", String(!typed(input)));
 
-  // htmx fires htmx:after:swap on the element that sent the request: it opened the dialog.
+  // htmx fires htmx:after:swap on the element that sent the request: it opened the
+  // dialog. The focus is in the dialog by then, or on its way. It goes back to the
+  // opener first: closing a dialog returns the focus to where it was before.
   function openDialogs(opener) {
     for (const dialog of $$("dialog[data-modal]")) {
       if (dialog.matches(":modal")) continue;
-      const from = opener?.isConnected ? opener : document.activeElement;
       dialog.removeAttribute("open");
+      opener.focus({ preventScroll: true });
       dialog.showModal();
       for (const input of $$("[data-confirm]", dialog)) checkTyped(input);
       ($("[autofocus]", dialog) || $("h2[tabindex]", dialog))?.focus();
-      dialog.addEventListener("close", () => {
-        dialog.remove();
-        if (from?.isConnected) from.focus();
-      }, { once: true });
+      dialog.addEventListener("close", () => dialog.remove(), { once: true });
     }
   }
 
@@ -144,7 +143,10 @@
   });
   addEventListener("pageshow", () => { for (const form of $$("form[data-sent]")) delete form.dataset.sent; });
 
-  document.addEventListener("htmx:after:swap", (event) => { openDialogs(event.target); refreshTimes(); });
+  document.addEventListener("htmx:after:swap", (event) => {
+    if (event.target.matches("[hx-target='#dialog-slot']")) openDialogs(event.target);
+    refreshTimes();
+  });
   // autofocus works without script too, but not on every page's element.
   const start = $("[data-focus]");
   if (start && !start.hasAttribute("autofocus")) start.focus();

@@ -74,6 +74,7 @@ func (s *Server) refuseForm(w http.ResponseWriter, r *http.Request, m account.Me
 // could be shown its credentials again.
 func (s *Server) showIssued(w http.ResponseWriter, r *http.Request, m account.Member, frame views.Page, issued keyring.Issued) error {
 	frame.KeyCount++ // the frame is older than the key
+	frame.AnswersForm = true
 	w.Header().Set("Pragma", "no-cache")
 	id := issued.Key.ID.String()
 	return render(w, r, http.StatusOK, views.KeyCreated(views.KeyCreatedPage{

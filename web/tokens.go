@@ -101,6 +101,7 @@ func (s *Server) issueToken(w http.ResponseWriter, r *http.Request, m account.Me
 	if err != nil {
 		return err
 	}
+	frame.AnswersForm = true
 	w.Header().Set("Pragma", "no-cache")
 	return render(w, r, http.StatusOK, views.TokenCreated(views.TokenCreatedPage{
 		Page: frame, TokenID: issued.Token.ID.String(), Name: issued.Token.Name, Text: issued.Text.Reveal(), BaseURL: s.config.PublicURL,

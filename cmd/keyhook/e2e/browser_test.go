@@ -20,6 +20,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// patience is how long a step may take on a machine that has much else to do.
+const patience = 45 * time.Second
+
 // A browser is one real Chromium with a profile of its own.
 type browser struct {
 	t       *testing.T
@@ -27,15 +30,27 @@ type browser struct {
 	profile string
 }
 
+// chromium finds the browser under the names that distributions give it; "" is none.
+// scripts/setup has the same list.
+func chromium() string {
+	for _, name := range []string{"chromium", "google-chrome", "google-chrome-stable", "chromium-browser"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
 func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
-	program, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatalf("the browser tests need Chromium: run scripts/setup test (%v)", err)
+	program := chromium()
+	if program == "" {
+		t.Fatal("the browser tests need Chromium: run scripts/setup test")
 	}
 	profile := t.TempDir()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.UserDataDir(profile), chromedp.WindowSize(1280, 900),
+		chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true))
@@ -128,11 +143,11 @@ func (p *tab) quiet() {
 	p.reports = nil
 }
 
-// do runs steps, each within 15 s.
+// do runs steps, each as long as patience lasts.
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	for _, step := range steps {
-		ctx, cancel := context.WithTimeout(p.ctx, 15*time.Second)
+		ctx, cancel := context.WithTimeout(p.ctx, patience)
 		err := chromedp.Do(ctx, step)
 		cancel()
 		if err != nil {
@@ -159,7 +174,7 @@ func (p *tab) open(url string) {
 // follow clicks what the selector finds and waits for the page that it leads to.
 func (p *tab) follow(selector string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	_, err := chromedp.Run(ctx, chromedp.WaitEvent(page.LoadEventFired, nil, chromedp.Click(chromedp.CSS(selector))))
 	if err != nil {
@@ -190,10 +205,10 @@ func (p *tab) value(selector string) string {
 
 func (p *tab) path() string { p.t.Helper(); return eval[string](p, `location.pathname`) }
 
-// has waits up to 15 s for the page to show text.
+// has waits for the page to show text.
 func (p *tab) has(text string) {
 	p.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !strings.Contains(eval[string](p, `document.body?.innerText ?? ""`), text) {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("the page does not say %q:\n%s", text, p.where())
@@ -204,7 +219,7 @@ func (p *tab) has(text string) {
 
 func eval[T any](p *tab, script string) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
 	if err != nil {

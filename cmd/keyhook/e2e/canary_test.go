@@ -158,14 +158,30 @@ func TestCanary(t *testing.T) {
 		}
 	}
 	texts := map[string][]byte{"pg_dump": server.dump()}
+	sees(t, map[string]string{"ref": canaryRef}, nil, texts)
 	b.close()
 	server.stop()
 	texts["the program's output"] = []byte(server.log())
+	for _, folder := range []string{"base", "pg_wal"} {
+		sees(t, map[string]string{"ref": canaryRef}, []string{filepath.Join(server.dataDir, "postgres", "data", folder)}, nil)
+	}
+	sees(t, map[string]string{"key's id": id}, []string{b.profile}, nil)
 	os.Remove(filepath.Join(server.dataDir, "setup-link")) // where the link is meant to be
 	finds := search(t, secrets, []string{server.dataDir}, texts)
 	delete(secrets, "set-up token") // the browser remembers the address that was opened; it is used up
 	for _, find := range append(finds, search(t, secrets, []string{b.profile}, nil)...) {
 		t.Errorf("found %s", find)
+	}
+}
+
+// canaryRef is what the search must find in the database: it is no secret.
+const canaryRef = "a-ref-that-is-kept-in-the-clear"
+
+// sees fails where not even what is kept there on purpose can be found.
+func sees(t *testing.T, known map[string]string, folders []string, texts map[string][]byte) {
+	t.Helper()
+	if finds := search(t, known, folders, texts); len(finds) == 0 {
+		t.Errorf("%v is not found in %q, where it is kept", known, folders)
 	}
 }
 
@@ -198,7 +214,7 @@ func (p *program) sendEveryWay(id string, c credentials) {
 		{"/w/" + c.apiKey, nil, 404},
 		{"/nothing?key=" + c.apiKey, nil, 404},
 		{"/hooks/" + id, map[string]string{"X-API-Key": c.apiKey, "Content-Encoding": "gzip"}, 415},
-		{"/hooks/" + id, map[string]string{"X-API-Key": c.apiKey, "User-Agent": "plain"}, 200},
+		{"/hooks/" + id, map[string]string{"X-API-Key": c.apiKey, "User-Agent": "plain", "Idempotency-Key": canaryRef}, 200},
 	} {
 		if status, answer := p.post(attempt.path, body, attempt.headers); status != attempt.status {
 			p.t.Errorf("%s: %d %s, want %d", strings.ReplaceAll(attempt.path, c.apiKey, "KEY"), status, answer, attempt.status)

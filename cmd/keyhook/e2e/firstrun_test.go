@@ -70,6 +70,9 @@ func (p *tab) everything() string {
 	})()`)
 }
 
+// deliveryRow is a request in the table on a key's page.
+const deliveryRow = `#key-deliveries tr[id^="delivery-"]`
+
 // TestFirstRun is the story that the product begins with: from the link that
 // serve prints to the request that appears on the key's page.
 func TestFirstRun(t *testing.T) {
@@ -89,18 +92,33 @@ func TestFirstRun(t *testing.T) {
 	if !strings.Contains(out, `"success":true`) {
 		t.Fatalf("the page's curl line answers:\n%s", out)
 	}
-	p.has("accepted")
+	p.wait("#first.first-ok") // green
+	p.has("First request accepted")
 	p.shoot("key-created-arrived")
 
 	p.click(`[data-gate]`)
 	p.follow(`form[action$="/saved"] [type=submit]`)
 	p.has("Warehouse returns desk")
-	p.has("Accepted")
+	p.wait(deliveryRow)
 	p.shoot("key")
 	if text := p.everything(); strings.Contains(text, c.apiKey) || strings.Contains(text, c.secret) {
 		t.Error("the key's page holds the credentials")
 	}
-	p.has("Ada Okonkwo")
+	for _, said := range []string{"Ada Okonkwo", "key.created", "key.credentials_saved"} {
+		if trail := p.content("[aria-labelledby=trail-h]"); !strings.Contains(trail, said) {
+			t.Errorf("the key's trail does not say %q: %s", said, trail)
+		}
+	}
+
+	// The next one appears while the page is open.
+	headers := map[string]string{"X-API-Key": c.apiKey, "Idempotency-Key": "order-1043"}
+	if status, answer := server.post("/hooks/"+keyIDIn(p.value("#hook-url")), `{}`, headers); status != 200 {
+		t.Fatalf("a second request: %d %s", status, answer)
+	}
+	p.wait(deliveryRow + ` ~ tr[id^="delivery-"]`)
+	if text := p.content(deliveryRow); !strings.Contains(text, "order-1043") {
+		t.Errorf("the newest delivery is %s", text)
+	}
 
 	// The link is used up.
 	p.open(link)

@@ -166,10 +166,12 @@ func (s *storm) faults(rows []storedEvent) (faults []string) {
 	return append(faults, s.bad...)
 }
 
-// freeAddress returns an address that the program can have again after each kill.
+// freeAddress returns an address that the program can have again after each kill:
+// on a loopback of its own, so that no connection from the usual one takes the
+// port meanwhile.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
 		t.Fatal(err)
 	}

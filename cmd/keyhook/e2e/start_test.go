@@ -309,15 +309,7 @@ func processesIn(t *testing.T, dir string) (pids []int) {
 // TestListeners: with an address of its own, ingestion is there and nowhere else.
 func TestListeners(t *testing.T) {
 	t.Parallel()
-	free := func() string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		return l.Addr().String()
-	}
-	hooks, ops := free(), free()
+	hooks, ops := freeAddress(t), freeAddress(t)
 	server := serve(t, newDataDir(t), "KEYHOOK_HOOKS_ADDR="+hooks, "KEYHOOK_OPS_ADDR="+ops, "KEYHOOK_PPROF=true")
 	for _, tt := range []struct {
 		method, url string

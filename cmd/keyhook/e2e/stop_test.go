@@ -17,7 +17,7 @@ import (
 // nobody listens any more.
 func TestStopsWithoutCuttingAnybodyOff(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t), "KEYHOOK_DRAIN_DELAY=1s")
+	server := serve(t, newDataDir(t), "KEYHOOK_DRAIN_DELAY=3s")
 	s := newSenders(t, server)
 	for range 8 {
 		s.running.Go(s.send)
@@ -60,7 +60,7 @@ func TestInterruptDoesNotWait(t *testing.T) {
 
 func waitUntil(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}
