@@ -36,6 +36,17 @@ func (p *place) addOld(days int) inbox.Position {
 	return position
 }
 
+// settle waits until what is stored may be read: other tests write in the same
+// cluster.
+func (p *place) settle() {
+	p.t.Helper()
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
+		if held, err := p.events.HeldBack(p.t.Context(), p.workspace); err != nil || held.Signals == 0 {
+			return
+		}
+	}
+}
+
 // addReader makes a token that has read up to a position.
 func (p *place) addReader(name string, until inbox.Position) uuid.UUID {
 	p.t.Helper()
@@ -86,6 +97,7 @@ func TestSignalRetention(t *testing.T) {
 		{"there is nothing more to do", func() {}, 2, 1, 29},
 	} {
 		step.before()
+		p.settle()
 		if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
@@ -147,6 +159,7 @@ func TestRetentionKeepsWeeks(t *testing.T) {
 	kept := p.addOld(200)
 	p.addOld(150)
 	reader := p.addReader("slow", inbox.Position{})
+	p.settle()
 	keeper := inbox.NewStore(p.Maintenance(), p.box)
 	rule := inbox.Rule{Workspace: p.workspace, Keep: 30 * aDay, KeepUnread: 365 * aDay, Readers: []uuid.UUID{reader}}
 	if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
@@ -173,6 +186,7 @@ func TestReaders(t *testing.T) {
 	last := p.addOld(2)
 	p.add(p.arrival(0, "now", "x"))
 	none, some := p.addReader("none", inbox.Position{}), p.addReader("some", last)
+	p.settle()
 	readers, err := p.events.Readers(t.Context(), p.workspace)
 	if err != nil || len(readers) != 2 {
 		t.Fatalf("Readers = %+v, %v", readers, err)

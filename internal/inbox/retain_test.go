@@ -26,6 +26,7 @@ func TestWeeksGo(t *testing.T) {
 	p.exec(`INSERT INTO signals (id, workspace_id, webhook_key_id, source, source_ref, received_at, epoch)
 		SELECT id, workspace_id, webhook_key_id, 'old', id::text, received_at, 1 FROM deliveries`)
 	p.exec(`INSERT INTO first_bodies SELECT row_number() OVER (), id FROM deliveries`)
+	p.settle()
 	rules := []inbox.Rule{{Workspace: p.workspace, Keep: inbox.KeptFor, KeepUnread: inbox.KeptFor}}
 	weeks := p.count(`SELECT count(*) FROM pg_inherits WHERE inhparent = 'deliveries'::regclass`)
 

@@ -34,6 +34,7 @@ type stage struct {
 	box       *seal.Box
 	ingestion *postgres.DB
 	appender  *inbox.Appender
+	events    *inbox.Store
 	keys      *keyring.Store
 	api       *api.Server
 	server    *httptest.Server
@@ -52,7 +53,7 @@ type workspace struct {
 func newStage(t *testing.T, change ...func(*api.Config)) *stage {
 	t.Helper()
 	s := &stage{Database: pgtest.New(t), t: t, box: pgtest.Box(t)}
-	s.appender = inbox.NewAppender(s.box)
+	s.appender, s.events = inbox.NewAppender(s.box), inbox.NewStore(s.Console(), s.box)
 	s.ingestion, s.keys = s.Ingestion(), keyring.NewStore(s.Console(), s.box)
 	s.api, s.server = s.serve(change...)
 	s.home, s.foreign = s.addWorkspace("home"), s.addWorkspace("foreign")
@@ -127,6 +128,23 @@ func (s *stage) add(batch ...inbox.Arrival) {
 	})
 	if err != nil {
 		s.t.Error(err)
+	}
+	s.settle(batch[0].WorkspaceID)
+}
+
+// settle waits until what is stored may be read: other tests write in the same
+// cluster.
+func (s *stage) settle(workspace uuid.UUID) {
+	s.t.Helper()
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
+		held, err := s.events.HeldBack(context.WithoutCancel(s.t.Context()), workspace)
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+		if held.Signals == 0 {
+			return
+		}
 	}
 }
 
