@@ -205,7 +205,7 @@ func hexUnit(digits []byte) uint16 {
 
 // sober tells whether a number is one that every parser can hold.
 func sober(number []byte) bool {
-	if len(number) < 16 && bytes.IndexAny(number, "eE") < 0 {
+	if len(number) < 16 && !bytes.ContainsAny(number, "eE") {
 		return true
 	}
 	if len(number) > 40 {
