@@ -8,6 +8,9 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Chromium and PostgreSQL share the machine with the tests: two packages at a time.
 TEST    := go test -timeout 20m -p 2
+# The providers' own libraries, which the signatures are held against: a module of
+# its own, so that they are no part of Keyhook's.
+ORACLE  := internal/signature/oracle
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo dev test check bench bench-stored build generate screenshots fuzz vulnerabilities setup-run setup-test
@@ -29,7 +32,7 @@ dev: setup-run ## rebuild pages and restart on every change
 	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); $(TOOL) templ generate --watch --cmd "go run ./cmd/keyhook serve --print-setup-link"
 
 test: setup-test ## set up what is missing and run every test, the browser's too
-	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); $(TEST) ./...
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); $(TEST) ./... && cd $(ORACLE) && $(TEST) ./...
 
 check: ## format, vet, lint, generated files, module files
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt: $$out"; exit 1; }
@@ -40,6 +43,7 @@ check: ## format, vet, lint, generated files, module files
 	@git diff --exit-code --stat -- '*_templ.go' || { echo "check: commit what templ generates (make generate)"; exit 1; }
 	go mod tidy -diff
 	go mod verify
+	cd $(ORACLE) && go vet ./... && go tool -modfile=$(CURDIR)/tools.mod staticcheck ./... && go mod tidy -diff
 
 bench: setup-run ## measure ingestion against its limit and against a naive design
 	@$(MAKE) --no-print-directory build
@@ -67,7 +71,7 @@ screenshots: setup-test ## take the pictures in docs/screenshots anew
 fuzz: ## every fuzz target for a minute
 	@for package in $$(git grep -lE '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 	  for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9]+' $$package/*_test.go | sed 's/func //'); do \
-	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime 60s ./$$package || exit 1; \
+	    go -C $$package test -run '^$$' -fuzz "^$$target$$" -fuzztime 60s . || exit 1; \
 	  done; done
 
 vulnerabilities: ## known vulnerabilities of what we depend on (needs the network)

@@ -72,7 +72,7 @@ func keysPage(theme string) views.KeysPage {
 
 func keyForm() views.KeyForm {
 	return views.KeyForm{
-		Owner: "1", Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Nonce: "form-nonce",
+		Scheme: "generic", Owner: "1", Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Nonce: "form-nonce",
 	}
 }
 
@@ -84,22 +84,40 @@ func wrongForm() views.KeyForm {
 	form.Errors = map[string]string{
 		"name": "Another key has that name. Add what makes this one different.", "allowed_cidrs": "Line 1: “10.0.0.0/33” is not a range. IPv4 prefixes go up to /32.",
 		"rate_limit": "Write a number, or leave it empty for no limit.", "expires_on": "Choose a day.", "expires": "That day is not in the future.", "daily_quota": "Write a number above 0.",
+		"scheme": "Choose who sends.", "secret": "A signing secret has 16 to 1024 characters on one line.",
 		"source": "Another key has that source.", "owner": "That person is not a member.", "note": "That note is too long.", "require_signature": "No.", "identical_bodies": "Choose one.",
 	}
 	return form
+}
+
+// schemes are two of them, as pages get them.
+func schemes() []views.SchemeInfo {
+	return []views.SchemeInfo{genericScheme(), {
+		Name: "stripe", Title: "Stripe", Group: "service", Summary: "Event destinations of Stripe accounts.", Signed: "HMAC-SHA256 of t, full stop and the raw body.",
+		Example: []string{"Stripe-Signature: t=1767225600,v1=…"}, Key: "The HMAC key is the whole secret as text.", Ref: "id in the body.", Retries: "Stripe tries again for up to 3 days, in live mode.",
+		Find: "Stripe shows the signing secret once the endpoint exists.", Steps: []string{"Add a destination.", "Reveal the signing secret."}, Timestamped: true,
+	}}
+}
+
+func genericScheme() views.SchemeInfo {
+	return views.SchemeInfo{
+		Name: "generic", Title: "Keyhook’s own", Group: "code", Summary: "An API key in a header, or a signature over the body.", Signed: "HMAC-SHA256 of the raw body.",
+		Example: []string{"X-Webhook-Signature: sha256=…"}, Key: "The HMAC key is the whole secret as text.", Ref: "The Idempotency-Key header.", Retries: "Up to your code.",
+		Find: "Keyhook makes it.", Steps: []string{"Send each event."}, HasAPIKey: true, MakesSecret: true, CanDemand: true, CanURL: true, KeysRef: true,
+	}
 }
 
 func createdPage(theme string) views.KeyCreatedPage {
 	return views.KeyCreatedPage{
 		Page: sample("Save these credentials", "/w/"+slug+"/keys", theme), KeyID: keyID, Name: "Warehouse returns desk", Hint: "khk_9Vxr…Xy5R",
 		HookURL: "https://hooks.harbourpine.example/hooks/" + keyID, SignalsURL: "https://hooks.harbourpine.example/api/webhooks/signals", WorkspaceID: keyID,
-		APIKey: apiKey, Secret: secret, First: views.FirstRequestPart{Nonce: "n0nce", Slug: slug, KeyID: keyID, State: "waiting"},
+		APIKey: apiKey, Secret: secret, Scheme: genericScheme(), First: views.FirstRequestPart{Nonce: "n0nce", Slug: slug, KeyID: keyID, State: "waiting"},
 	}
 }
 
 func keyFacts() views.KeyFacts {
 	return views.KeyFacts{
-		ID: keyID, Name: "Warehouse scanner fleet", Hint: "khk_Tz8k…u5Gd", Fingerprint: "4fa1 09c3", Scheme: "generic", Status: views.KeyExpiring, Active: true,
+		ID: keyID, Name: "Warehouse scanner fleet", Hint: "khk_Tz8k…u5Gd", Fingerprint: "4fa1 09c3", Scheme: genericScheme(), Status: views.KeyExpiring, Active: true,
 		Source: "warehouse-scanner-fleet", Owner: "Mateo Lindqvist", CreatedAt: *at(300 * 24 * time.Hour), LastUsedAt: at(8 * time.Second), LastRefusedAt: at(2 * time.Hour), ExpiresAt: at(-6 * 24 * time.Hour),
 		RequireSignature: false, AllowInURL: true, AllowedCIDRs: []string{"23.227.38.0/24", "2620:127:f00f::/48"}, OtherSources: []string{"returns"}, RateLimit: 600, RatePer: "minute",
 		RefPointer: "/event/id", IdenticalBodies: "store", Note: "Runs on the handhelds in hall 3.\nAsk Mateo before changing anything.", Labels: []string{"production", "warehouse"},
@@ -141,7 +159,7 @@ func pages(theme string) map[string]templ.Component {
 	maps.Copy(all, accountPages(theme))
 	maps.Copy(all, keyPages(theme))
 	docs := bare("Sending webhooks", "/docs/send", theme)
-	all["docs-send"] = views.DocsSend(views.DocsPage{Page: docs, BaseURL: "https://hooks.harbourpine.example", MaxBody: "1 MiB"})
+	all["docs-send"] = views.DocsSend(views.DocsPage{Page: docs, Schemes: schemes(), BaseURL: "https://hooks.harbourpine.example", MaxBody: "1 MiB"})
 	docs.Path = "/docs/errors"
 	all["docs-errors"] = views.DocsErrors(views.DocsPage{Page: docs, BaseURL: "https://hooks.harbourpine.example", MaxBody: "1 MiB"})
 	return all
@@ -183,20 +201,26 @@ func keyPages(theme string) map[string]templ.Component {
 	byURL.First.State, byURL.First.At, byURL.First.Reason = "refused", now, "The signature does not match the body."
 	inactive := keyPage(theme)
 	inactive.Key.Active, inactive.Key.Status, inactive.Key.Owner, inactive.Deliveries.Rows, inactive.Usage = false, views.KeyInactive, "", nil, views.Usage{Range: "24h", Bars: counts(24, time.Hour, 0)}
-	edit := views.KeyEditPage{Page: sample("Edit", "/w/"+slug+"/keys/"+keyID+"/edit", theme), KeyID: keyID, KeyName: "Warehouse scanner fleet", ExpiresAt: at(-6 * 24 * time.Hour), Form: keyForm(), Owners: owners, HookURL: "https://hooks.harbourpine.example"}
+	edit := views.KeyEditPage{Page: sample("Edit", "/w/"+slug+"/keys/"+keyID+"/edit", theme), KeyID: keyID, KeyName: "Warehouse scanner fleet", ExpiresAt: at(-6 * 24 * time.Hour), Form: keyForm(), Owners: owners, Scheme: genericScheme(), HookURL: "https://hooks.harbourpine.example"}
 	edit.Form.Name, edit.Form.Expiry = "Warehouse scanner fleet", "keep"
+	missing := keyPage(theme)
+	missing.Key.Scheme, missing.Key.LacksSecret, missing.Key.Fingerprint, missing.Key.Hint = schemes()[1], true, "", ""
+	missing.Errors = map[string]string{"secret": "A signing secret has 16 to 1024 characters on one line."}
+	service := createdPage(theme)
+	service.Scheme, service.APIKey, service.Warnings = schemes()[1], "", []string{"Another key has the same secret."}
 	idle := deactivatePage(theme)
 	idle.InUse = false
 	return map[string]templ.Component{
 		"keys": views.Keys(keysPage(theme)), "keys-flash": views.Keys(full), "keys-empty": views.Keys(empty), "keys-no-match": views.Keys(noMatch),
-		"key-new":           views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys/new", theme), Form: keyForm(), Owners: owners, HookURL: "https://hooks.harbourpine.example"}),
-		"key-new-errors":    views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys", theme), Form: wrongForm(), Owners: owners, HookURL: "https://hooks.harbourpine.example"}),
+		"key-new":           views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys/new", theme), Form: keyForm(), Owners: owners, Schemes: schemes(), HookURL: "https://hooks.harbourpine.example"}),
+		"key-new-errors":    views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys", theme), Form: wrongForm(), Owners: owners, Schemes: schemes(), HookURL: "https://hooks.harbourpine.example"}),
 		"key-edit":          views.KeyEdit(edit),
 		"key-created":       views.KeyCreated(createdPage(theme)),
 		"key-created-url":   views.KeyCreated(byURL),
 		"key-already-shown": views.KeyAlreadyShown(views.KeyAlreadyShownPage{Page: sample("Already shown", "/w/"+slug+"/keys", theme), KeyID: keyID, Name: "Warehouse returns desk", Hint: "khk_9Vxr…Xy5R", CreatedAt: now, ShownTo: "Ada Okonkwo", ShownAt: now}),
-		"key":               views.Key(keyPage(theme)), "key-inactive": views.Key(inactive),
-		"key-deactivate": views.KeyDeactivate(deactivatePage(theme)), "key-deactivate-idle": views.KeyDeactivate(idle),
+		"key":               views.Key(keyPage(theme)), "key-inactive": views.Key(inactive), "key-secret-missing": views.Key(missing),
+		"key-created-service": views.KeyCreated(service),
+		"key-deactivate":      views.KeyDeactivate(deactivatePage(theme)), "key-deactivate-idle": views.KeyDeactivate(idle),
 	}
 }
 

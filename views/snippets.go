@@ -92,9 +92,17 @@ var (
 	nodeSigned = snippet{"node", "Node", "Node program", "Signs the body with the secret.", nodeSnippet}
 )
 
-// snippetsFor leaves out what a key's rules would refuse.
-func snippetsFor(requireSignature bool) []snippet {
-	if requireSignature {
+// snippetsFor leaves out what a key's rules would refuse. A service's requests
+// are nobody's to write.
+func snippetsFor(scheme SchemeInfo, requireSignature bool) []snippet {
+	switch {
+	case scheme.Name == "standard":
+		return []snippet{{"curl", "curl", "signed curl lines", "Needs openssl. A Standard Webhooks library does the same.", standardSnippet}}
+	case scheme.Name == "basic":
+		return []snippet{{"curl", "curl", "curl line", "Sends the key’s id and the secret.", basicSnippet}}
+	case !scheme.CanURL:
+		return nil
+	case requireSignature:
 		return []snippet{curlSigned, goSigned, nodeSigned}
 	}
 	return []snippet{curlKey, curlSigned, goSigned, nodeSigned}

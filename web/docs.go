@@ -26,7 +26,7 @@ func (s *Server) showReadDocs(w http.ResponseWriter, r *http.Request) error {
 // docsPage tells nothing of whoever reads it: a page for senders is the same
 // whether somebody is signed in or not.
 func (s *Server) docsPage(_ http.ResponseWriter, r *http.Request, title string) views.DocsPage {
-	return views.DocsPage{Page: s.bare(nil, r, title), BaseURL: s.config.HooksURL, MaxBody: s.config.MaxBody, ConsoleURL: s.config.PublicURL}
+	return views.DocsPage{Page: s.bare(nil, r, title), Schemes: schemeInfos(), BaseURL: s.config.HooksURL, MaxBody: s.config.MaxBody, ConsoleURL: s.config.PublicURL}
 }
 
 // Docs returns the pages for senders alone, for the address that only ingests.

@@ -26,6 +26,7 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/keys/{key}/deliveries":        {200, 200, ""},
 	"GET /w/{workspace}/keys/{key}/first":             {200, 200, ""},
 	"POST /w/{workspace}/keys/{key}/saved":            {403, 403, "saved=true"}, // shown to none of them
+	"POST /w/{workspace}/keys/{key}/secret":           {422, 403, "secret=short"},
 	"GET /w/{workspace}/keys/{key}/edit":              {200, 403, ""},
 	"POST /w/{workspace}/keys/{key}/edit":             {422, 403, "name="},
 	"GET /w/{workspace}/keys/{key}/deactivate":        {200, 403, ""},
@@ -66,7 +67,7 @@ var open = []string{
 // othersKey are the routes that change a key, which a member may do to their own
 // alone.
 var othersKey = []string{
-	"POST /w/{workspace}/keys/{key}/edit", "POST /w/{workspace}/keys/{key}/deactivate", "POST /w/{workspace}/keys/{key}/reactivate",
+	"POST /w/{workspace}/keys/{key}/secret", "POST /w/{workspace}/keys/{key}/edit", "POST /w/{workspace}/keys/{key}/deactivate", "POST /w/{workspace}/keys/{key}/reactivate",
 }
 
 // TestRoles asks every route as everybody, for what is theirs, another

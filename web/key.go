@@ -28,13 +28,18 @@ func (s *Server) showKey(w http.ResponseWriter, r *http.Request, m account.Membe
 	if err != nil {
 		return err
 	}
+	return s.renderKey(w, r, m, http.StatusOK, key, nil)
+}
+
+// renderKey shows a key's page, with what is wrong with its form.
+func (s *Server) renderKey(w http.ResponseWriter, r *http.Request, m account.Member, status int, key keyring.Key, errors map[string]string) error {
 	frame, err := s.page(w, r, m, key.Name)
 	if err != nil {
 		return err
 	}
 	page := views.KeyPage{
 		Page: frame, Key: keyFacts(key, frame.Now), HookURL: s.hookURL(key), SignalsURL: s.config.HooksURL + "/api/webhooks/signals",
-		WorkspaceID: m.Workspace.ID.String(), CanEdit: mayEdit(m, key), InUse: inUse(key, frame.Now),
+		Errors: errors, WorkspaceID: m.Workspace.ID.String(), CanEdit: mayEdit(m, key), InUse: inUse(key, frame.Now),
 	}
 	if page.Usage, err = s.usage(r, m, key, frame.Now); err != nil {
 		return err
@@ -45,7 +50,7 @@ func (s *Server) showKey(w http.ResponseWriter, r *http.Request, m account.Membe
 	if page.Trail, err = s.trailOf(r, m, key.ID); err != nil {
 		return err
 	}
-	return render(w, r, http.StatusOK, views.Key(page))
+	return render(w, r, status, views.Key(page))
 }
 
 // mayEdit tells whether to offer what the store would refuse otherwise.
@@ -61,8 +66,8 @@ func inUse(key keyring.Key, now time.Time) bool {
 
 func keyFacts(key keyring.Key, now time.Time) views.KeyFacts {
 	facts := views.KeyFacts{
-		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Fingerprint: key.Fingerprint, Scheme: key.Scheme,
-		Status: views.KeyStatus(key.StatusAt(now)), Active: key.Active, Source: key.Source, Owner: key.OwnerName,
+		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Fingerprint: key.Fingerprint, Scheme: schemeInfo(key.Scheme),
+		LacksSecret: key.LacksSecret(), Status: views.KeyStatus(key.StatusAt(now)), Active: key.Active, Source: key.Source, Owner: key.OwnerName,
 		CreatedBy: key.CreatedByName, CreatedAt: key.CreatedAt, LastUsedAt: key.LastUsedAt, LastRefusedAt: key.LastRefusedAt,
 		ExpiresAt: key.ExpiresAt, RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
 		AllowedCIDRs: key.AllowedCIDRs, OtherSources: key.OtherSources, RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer,
@@ -152,7 +157,9 @@ func deliveryRow(d inbox.Delivery) views.DeliveryRow {
 	}
 	switch {
 	case d.Outcome == inbox.Refused:
-		row.Reason = d.Reason.Explain()
+		row.Reason = explain(string(d.Reason), d.Reason.Explain(), d.Scheme)
+	case d.SignalID == nil && d.Outcome == inbox.Accepted:
+		row.Reason = "A handshake, answered. It is no event."
 	case d.Conflict == "body":
 		row.Reason = "The same reference with another body."
 	case d.Conflict == "key":

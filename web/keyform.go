@@ -12,6 +12,7 @@ import (
 	"keyhook/internal/account"
 	"keyhook/internal/fault"
 	"keyhook/internal/keyring"
+	"keyhook/internal/signature"
 	"keyhook/views"
 )
 
@@ -21,7 +22,7 @@ var rateSeconds = map[string]int{"second": 1, "minute": 60, "hour": 3600}
 func readKeyForm(r *http.Request) views.KeyForm {
 	get := r.PostFormValue
 	return views.KeyForm{
-		Name: get("name"), Source: get("source"), Owner: get("owner"), Expiry: get("expires"), ExpiresOn: get("expires_on"),
+		Name: get("name"), Scheme: get("scheme"), Source: get("source"), Owner: get("owner"), Expiry: get("expires"), ExpiresOn: get("expires_on"),
 		RequireSignature: get("require_signature") != "", AllowInURL: get("allow_in_url") != "",
 		AllowedCIDRs: get("allowed_cidrs"), OtherSources: get("other_sources"), RateLimit: get("rate_limit"), RatePer: get("rate_per"),
 		DailyQuota: get("daily_quota"), RefPointer: get("ref_pointer"), IdenticalBodies: get("identical_bodies"),
@@ -39,6 +40,7 @@ func draftOf(form views.KeyForm, keep *time.Time, now time.Time) (keyring.Draft,
 		AllowedCIDRs: lines(form.AllowedCIDRs), OtherSources: lines(form.OtherSources),
 		RateSeconds: rateSeconds[form.RatePer], RefPointer: form.RefPointer, IdenticalBodies: form.IdenticalBodies,
 	}
+	suit(&draft, form.Scheme)
 	if form.IdenticalBodies == "store" {
 		draft.IdenticalBodies = "flag"
 	}
@@ -53,6 +55,22 @@ func draftOf(form views.KeyForm, keep *time.Time, now time.Time) (keyring.Draft,
 	draft.DailyQuota = number(form.DailyQuota, "daily_quota", wrong)
 	draft.ExpiresAt = expiry(form, keep, now, wrong)
 	return draft, wrong
+}
+
+// suit gives the draft the scheme that was chosen, and drops what the form does
+// not show for it.
+func suit(draft *keyring.Draft, choice string) {
+	draft.Scheme = choice
+	if choice == "url" {
+		draft.Scheme, draft.AllowInURL, draft.RequireSignature = signature.Generic, true, false
+		return
+	}
+	info := schemeInfo(choice)
+	draft.RequireSignature = draft.RequireSignature && info.CanDemand
+	draft.AllowInURL = draft.AllowInURL && info.CanURL
+	if !info.KeysRef {
+		draft.RefPointer = ""
+	}
 }
 
 func lines(text string) []string {
@@ -112,7 +130,7 @@ func endOfDay(day time.Time) time.Time {
 // formOf fills the form with a key as it is.
 func formOf(key keyring.Key) views.KeyForm {
 	form := views.KeyForm{
-		Name: key.Name, Source: key.Source, Expiry: "keep", RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
+		Name: key.Name, Scheme: key.Scheme, Source: key.Source, Expiry: "keep", RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
 		AllowedCIDRs: strings.Join(key.AllowedCIDRs, "\n"), OtherSources: strings.Join(key.OtherSources, "\n"),
 		RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer, IdenticalBodies: bodiesOf(key), Note: key.Note,
 		Labels: strings.Join(key.Labels, ", "),

@@ -1,20 +1,23 @@
 package web
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"keyhook/internal/account"
 	"keyhook/internal/fault"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
+	"keyhook/internal/signature"
 	"keyhook/views"
 )
 
 func (s *Server) showNewKey(w http.ResponseWriter, r *http.Request, m account.Member) error {
-	form := views.KeyForm{Owner: m.User.ID.String(), Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Nonce: rand.Text()}
+	form := views.KeyForm{Scheme: signature.Generic, Owner: m.User.ID.String(), Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Nonce: rand.Text()}
 	return s.renderNewKey(w, r, m, http.StatusOK, "Create key", form)
 }
 
@@ -27,7 +30,9 @@ func (s *Server) renderNewKey(w http.ResponseWriter, r *http.Request, m account.
 	if err != nil {
 		return err
 	}
-	return render(w, r, status, views.KeyNew(views.KeyNewPage{Page: page, Form: form, Owners: owners, HookURL: s.config.HooksURL}))
+	return render(w, r, status, views.KeyNew(views.KeyNewPage{
+		Page: page, Form: form, Owners: owners, Schemes: schemeInfos(), HookURL: s.config.HooksURL,
+	}))
 }
 
 // issueKey makes a key and shows its credentials, this once: in the answer to the
@@ -37,7 +42,12 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request, m account.Memb
 		return badForm(err)
 	}
 	form := readKeyForm(r)
+	form.Scheme = cmp.Or(form.Scheme, signature.Generic)
 	draft, wrong := draftOf(form, nil, time.Now().UTC())
+	secret := strings.TrimSpace(r.PostFormValue("secret"))
+	if f, bad := fault.Of(keyring.CheckSecret(draft.Scheme, secret)); secret != "" && bad {
+		wrong["secret"] = f.Message + " Paste it again."
+	}
 	if len(wrong) > 0 {
 		return s.refuseForm(w, r, m, form, wrong, draft)
 	}
@@ -49,7 +59,7 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request, m account.Memb
 	if err != nil {
 		return err
 	}
-	issued, err := s.keys.Issue(r.Context(), s.actor(r, m), draft, form.Nonce)
+	issued, err := s.issue(r, m, draft, secret, form.Nonce)
 	if already, ok := errors.AsType[*keyring.AlreadyIssued](err); ok {
 		return s.showAlready(w, r, m, already)
 	}
@@ -59,7 +69,29 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request, m account.Memb
 	if err != nil {
 		return err
 	}
+	if !issued.Shows() {
+		return s.tellIssued(w, r, m, issued)
+	}
 	return s.showIssued(w, r, m, frame, issued)
+}
+
+func (s *Server) issue(r *http.Request, m account.Member, draft keyring.Draft, secret, nonce string) (keyring.Issued, error) {
+	if secret == "" {
+		return s.keys.Issue(r.Context(), s.actor(r, m), draft, nonce)
+	}
+	return s.keys.IssueWith(r.Context(), s.actor(r, m), draft, secret, nonce)
+}
+
+// tellIssued goes to the page of a key with nothing to show: what was pasted is
+// not shown again, and what is missing is asked for there.
+func (s *Server) tellIssued(w http.ResponseWriter, r *http.Request, m account.Member, issued keyring.Issued) error {
+	sender := schemeInfo(issued.Key.Scheme).Title
+	text := issued.Key.Name + " is ready. Give its address to " + sender + "."
+	if issued.Key.LacksSecret() {
+		text = issued.Key.Name + " is made. Give its address to " + sender + ", and paste the secret that you find there."
+	}
+	s.flash(w, views.Flash{Text: text + warnings(issued.Key, issued.Warnings)})
+	return redirect(w, r, keysPath(m, issued.Key.ID.String()))
 }
 
 // refuseForm tells of the fields that can't be read together with those that can
@@ -76,17 +108,24 @@ func (s *Server) showIssued(w http.ResponseWriter, r *http.Request, m account.Me
 	frame.KeyCount++ // the frame is older than the key
 	frame.AnswersForm = true
 	w.Header().Set("Pragma", "no-cache")
-	id := issued.Key.ID.String()
+	id, secret := issued.Key.ID.String(), issued.Secret.Reveal()
+	if issued.Pasted {
+		secret = ""
+	}
 	return render(w, r, http.StatusOK, views.KeyCreated(views.KeyCreatedPage{
 		Page: frame, KeyID: id, Name: issued.Key.Name, Hint: issued.Key.Hint, HookURL: s.hookURL(issued.Key),
 		SignalsURL: s.config.HooksURL + "/api/webhooks/signals", WorkspaceID: m.Workspace.ID.String(),
-		APIKey: issued.APIKey.Reveal(), Secret: issued.Secret.Reveal(), RequireSignature: issued.Key.RequireSignature,
+		APIKey: issued.APIKey.Reveal(), Secret: secret, Scheme: schemeInfo(issued.Key.Scheme), Pasted: issued.Pasted,
+		Warnings: explained(issued.Key, issued.Warnings), RequireSignature: issued.Key.RequireSignature,
 		AllowInURL: issued.Key.AllowInURL, ExpiresAt: issued.Key.ExpiresAt,
 		First: views.FirstRequestPart{Nonce: nonce(r), Slug: m.Workspace.Slug, KeyID: id, State: "waiting"},
 	}))
 }
 
 func (s *Server) showAlready(w http.ResponseWriter, r *http.Request, m account.Member, already *keyring.AlreadyIssued) error {
+	if info := schemeInfo(already.Key.Scheme); !info.HasAPIKey && !info.MakesSecret {
+		return redirect(w, r, keysPath(m, already.Key.ID.String())) // nothing was shown
+	}
 	page, err := s.page(w, r, m, "Already shown")
 	if err != nil {
 		return err
@@ -115,7 +154,7 @@ func (s *Server) showFirst(w http.ResponseWriter, r *http.Request, m account.Mem
 	if found {
 		part.At, part.State = first.ReceivedAt, "accepted"
 		if first.Outcome == inbox.Refused {
-			part.State, part.Reason = "refused", first.Reason.Explain()
+			part.State, part.Reason = "refused", explain(string(first.Reason), first.Reason.Explain(), first.Scheme)
 		}
 	}
 	return render(w, r, http.StatusOK, views.FirstRequest(part))

@@ -63,7 +63,7 @@ func known(value string, those []string) string {
 
 func keyRow(key keyring.Key, counts []inbox.HourCount, now time.Time) views.KeyRow {
 	return views.KeyRow{
-		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Scheme: key.Scheme, Status: views.KeyStatus(key.StatusAt(now)),
+		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Scheme: schemeInfo(key.Scheme).Title, Status: views.KeyStatus(key.StatusAt(now)),
 		Labels: key.Labels, Owner: key.OwnerName, CreatedBy: key.CreatedByName, LastUsedAt: key.LastUsedAt,
 		LastRefusedAt: key.LastRefusedAt, ExpiresAt: key.ExpiresAt, CreatedAt: key.CreatedAt,
 		Hours: hourly(counts, now, 24),

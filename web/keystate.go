@@ -29,7 +29,8 @@ func (s *Server) renderEditKey(w http.ResponseWriter, r *http.Request, m account
 	}
 	owners = withOwnerOf(key, owners)
 	return render(w, r, status, views.KeyEdit(views.KeyEditPage{
-		Page: page, KeyID: key.ID.String(), KeyName: key.Name, ExpiresAt: key.ExpiresAt, Form: form, Owners: owners, HookURL: s.config.HooksURL,
+		Page: page, KeyID: key.ID.String(), KeyName: key.Name, ExpiresAt: key.ExpiresAt, Form: form, Owners: owners,
+		Scheme: schemeInfo(key.Scheme), HookURL: s.config.HooksURL,
 	}))
 }
 
@@ -42,6 +43,7 @@ func (s *Server) editKey(w http.ResponseWriter, r *http.Request, m account.Membe
 		return err
 	}
 	form := readKeyForm(r)
+	form.Scheme = key.Scheme
 	draft, wrong := draftOf(form, key.ExpiresAt, time.Now().UTC())
 	if len(wrong) > 0 {
 		form.Errors = wrong

@@ -56,6 +56,7 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/keys/{key}/deliveries", Permission: account.ViewKeys, member: s.showDeliveries, poll: true},
 		{Pattern: "GET /w/{workspace}/keys/{key}/first", Permission: account.ViewKeys, member: s.showFirst, poll: true, stays: true},
 		{Pattern: "POST /w/{workspace}/keys/{key}/saved", Permission: account.CreateKeys, member: s.confirmSaved},
+		{Pattern: "POST /w/{workspace}/keys/{key}/secret", Permission: account.EditKeys, member: s.pasteSecret},
 		{Pattern: "GET /w/{workspace}/keys/{key}/edit", Permission: account.EditKeys, member: s.showEditKey},
 		{Pattern: "POST /w/{workspace}/keys/{key}/edit", Permission: account.EditKeys, member: s.editKey},
 		{Pattern: "GET /w/{workspace}/keys/{key}/deactivate", Permission: account.EditKeys, member: s.askToDeactivate},

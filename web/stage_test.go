@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,9 +40,18 @@ type stage struct {
 
 	ingestion *postgres.DB
 	box       *seal.Box
-	raw       *sqlx.DB
 
 	home, foreign workspace
+
+	raw     *sqlx.DB // the one that Raw returns
+	rawOnce sync.Once
+}
+
+// Raw returns the same pool each time: the gate's tests look at all rows after
+// each of their requests, and a pool apiece would use up the server's connections.
+func (s *stage) Raw() *sqlx.DB {
+	s.rawOnce.Do(func() { s.raw = s.Database.Raw() })
+	return s.raw
 }
 
 // A workspace has a key and an owner.
@@ -83,14 +93,6 @@ func newStage(t *testing.T, change ...func(*web.Config)) *stage {
 	t.Cleanup(s.server.Close)
 	s.home, s.foreign = s.newWorkspace("Home"), s.newWorkspace("Foreign")
 	return s
-}
-
-// Raw is one pool for the whole test.
-func (s *stage) Raw() *sqlx.DB {
-	if s.raw == nil {
-		s.raw = s.Database.Raw()
-	}
-	return s.raw
 }
 
 func (s *stage) newWorkspace(name string) workspace {

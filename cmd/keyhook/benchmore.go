@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"keyhook/internal/bench"
-	"keyhook/internal/postgres"
 )
 
 type benchLoneCmd struct {
@@ -113,17 +112,13 @@ func (c *benchStoredCmd) Run(ctx context.Context, a app) error {
 
 // settle does what a server does in quiet hours, before it is measured.
 func (lab *laboratory) settle(ctx context.Context) error {
-	pool, err := postgres.Connect(ctx, lab.db.url)
-	if err != nil {
+	if err := lab.pool.Vacuum(ctx); err != nil {
 		return err
 	}
-	defer pool.Close()
-	for _, statement := range []string{"VACUUM (ANALYZE)", "CHECKPOINT"} {
-		if _, err := pool.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("settle the database: %w", err)
-		}
-	}
-	return nil
+	return lab.pool.InTx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, "CHECKPOINT")
+		return err
+	})
 }
 
 type benchTimingCmd struct {

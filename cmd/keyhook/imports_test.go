@@ -11,14 +11,14 @@ import (
 // mayImport is the drawing of docs/architecture.md: which of our packages each
 // of ours may import. cmd/keyhook may import all of them.
 var mayImport = map[string][]string{
-	"web":                {"views", "account", "keyring", "inbox", "audit", "fault", "oneline", "static"},
+	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "fault", "oneline", "static"},
 	"web/api":            {"keyring", "inbox", "postgres", "fault"},
 	"web/api/client":     {},
 	"views":              {"static"},
 	"static":             {},
 	"migrations":         {},
 	"internal/account":   {"audit", "seal", "postgres", "fault", "oneline", "slug"},
-	"internal/keyring":   {"audit", "seal", "postgres", "fault", "oneline", "slug"},
+	"internal/keyring":   {"signature", "audit", "seal", "postgres", "fault", "oneline", "slug"},
 	"internal/inbox":     {"audit", "seal", "postgres", "fault"},
 	"internal/ingest":    {"keyring", "inbox", "signature", "audit", "seal", "postgres", "fault"},
 	"internal/instance":  {"seal", "postgres"},

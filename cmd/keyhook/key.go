@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"keyhook/internal/audit"
-	"keyhook/internal/config"
 	"keyhook/internal/fault"
 	"keyhook/internal/keyring"
 )
@@ -21,6 +20,7 @@ type keyCmd struct {
 	List       keyListCmd       `cmd:"" help:"List a workspace's keys."`
 	Deactivate keyDeactivateCmd `cmd:"" help:"Make a key stop working."`
 	Reactivate keyReactivateCmd `cmd:"" help:"Make a deactivated key work again."`
+	SetSecret  keySetSecretCmd  `cmd:"" help:"Give a key the secret that its sender signs with, read from standard input."`
 	Import     keyImportCmd     `cmd:"" help:"Take a key that was made elsewhere, so that its sender changes nothing."`
 }
 
@@ -52,75 +52,6 @@ func (c *inWorkspace) enter(ctx context.Context, s *session, err error) (*sessio
 		return nil, by, err
 	}
 	return s, by, nil
-}
-
-type keyCreateCmd struct {
-	inWorkspace
-	config.Hooks
-	Name        string `required:"" help:"Name of the sender."`
-	Scheme      string `default:"generic" enum:"generic" help:"How the sender proves itself."`
-	SecretStdin bool   `name:"secret-stdin" help:"Read the signing secret, which the sender has already, from standard input."`
-	Source      string `help:"What its events are counted under. Default: made from the name."`
-	ExpiresIn   string `default:"365d" help:"How long it works, such as 90d, or never."`
-}
-
-type createdKey struct {
-	ID          string `json:"id"`
-	WorkspaceID string `json:"workspace_id"`
-	Name        string `json:"name"`
-	Scheme      string `json:"scheme"`
-	APIKey      string `json:"api_key"`
-	Secret      string `json:"secret"`
-	SignalsURL  string `json:"signals_url"`
-	HookURL     string `json:"hook_url"`
-}
-
-// Run makes a key.
-func (c *keyCreateCmd) Run(ctx context.Context, a app) error {
-	if err := c.Hooks.Validate(); err != nil {
-		return &usageError{err}
-	}
-	expires, err := lifetime(c.ExpiresIn, time.Now())
-	if err != nil {
-		return err
-	}
-	draft := keyring.Draft{Name: c.Name, Source: c.Source, ExpiresAt: expires}
-	if err := checkDraft(draft); err != nil {
-		return err
-	}
-	secret := ""
-	if c.SecretStdin {
-		if secret, err = readSecret(a.in); err != nil {
-			return err
-		}
-		if f, wrong := fault.Of(keyring.CheckSecret(secret)); wrong {
-			return misuse("--secret-stdin: %s", f.Message)
-		}
-	}
-	s, by, err := c.begin(ctx, a)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	issue := func() (keyring.Issued, error) { return s.keys.Issue(ctx, by, draft, "") }
-	if c.SecretStdin {
-		issue = func() (keyring.Issued, error) { return s.keys.IssueWith(ctx, by, draft, secret) }
-	}
-	issued, err := issue()
-	if err != nil {
-		return err
-	}
-	key := issued.Key
-	base := hooksBase(c.Hooks, c.DataDir)
-	created := createdKey{
-		ID: key.ID.String(), WorkspaceID: key.WorkspaceID.String(), Name: key.Name, Scheme: key.Scheme,
-		APIKey: issued.APIKey.Reveal(), Secret: issued.Secret.Reveal(),
-		SignalsURL: base + "/api/webhooks/signals", HookURL: base + "/hooks/" + key.ID.String(),
-	}
-	return c.print(a.out, created, func(w io.Writer) {
-		fmt.Fprintf(w, "made key %s\n\nid       %s\naddress  %s\nAPI key  %s\nsecret   %s\n\nAPI key and secret are shown this once.\n",
-			created.Name, created.ID, created.HookURL, created.APIKey, created.Secret)
-	})
 }
 
 // checkDraft says which flag has a value that no key can have.

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"keyhook/internal/config"
+	"keyhook/internal/signature"
 )
 
 // Exit codes.
@@ -73,7 +74,7 @@ func run(ctx context.Context, args []string, a app) int {
 		kong.Description("Issues the keys that let other systems send you webhooks, and shows what each is used for."),
 		kong.DefaultEnvars("KEYHOOK"), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Writers(a.out, a.err),
 		kong.Exit(func(code int) { exit = code }),
-		kong.Vars{"data_dir": config.DefaultDataDir(a.env, os.Geteuid() == 0)},
+		kong.Vars{"data_dir": config.DefaultDataDir(a.env, os.Geteuid() == 0), "schemes": strings.Join(signature.Names(), ",")},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(a))
 	if err != nil {
 		return report(a, err, failed)

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -19,7 +22,8 @@ type sendCmd struct {
 	URL         string            `required:"" help:"Where to, such as https://hooks.example.com/hooks/KEY-ID."`
 	APIKeyStdin bool              `name:"api-key-stdin" xor:"with" required:"" help:"Read an API key from standard input and send it along."`
 	SecretStdin bool              `name:"secret-stdin" xor:"with" required:"" help:"Read a signing secret from standard input and sign with it."`
-	Scheme      string            `default:"generic" enum:"generic" help:"How to sign."`
+	Scheme      string            `default:"generic" enum:"${schemes}" help:"How to sign: ${enum}."`
+	Ref         string            `help:"The event's id, sent where the scheme has it in a header. Default: a new one where the scheme demands it."`
 	Data        string            `default:"{\"verbatim\":\"Hello from keyhook send\"}" placeholder:"TEXT|@FILE" help:"The body, or @ and a file that holds it."`
 	Header      map[string]string `help:"More headers, such as X-Workspace-ID=…" placeholder:"NAME=VALUE"`
 	Timeout     time.Duration     `default:"10s" help:"How long to wait for the answer."`
@@ -49,19 +53,37 @@ func (c *sendCmd) Run(ctx context.Context, a app) error {
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "keyhook-send/"+version)
+	if err := c.prove(request, credential, body); err != nil {
+		return err
+	}
 	for name, value := range c.Header {
 		request.Header.Set(name, value)
 	}
+	return c.exchange(a, request)
+}
+
+// prove adds the headers of the scheme, as its sender makes them.
+func (c *sendCmd) prove(request *http.Request, credential string, body []byte) error {
+	scheme, _ := signature.Find(c.Scheme) // which the flag has checked
+	if c.Ref != "" {
+		if len(scheme.Ref.Headers) == 0 {
+			return misuse("--ref: with %s the event's id stands in the body, at %s", scheme.Title, scheme.Ref.Pointer)
+		}
+		request.Header.Set(scheme.Ref.Headers[0], c.Ref)
+	}
 	if c.APIKeyStdin {
 		request.Header.Set("X-API-Key", credential)
-	} else {
-		signed, err := signature.Sign(c.Scheme, credential, body)
-		if err != nil {
-			return err
-		}
-		request.Header.Set(signature.Header(c.Scheme), signed)
+		return nil
 	}
-	return c.exchange(a, request)
+	event := signature.Event{Body: body, ID: cmp.Or(c.Ref, "msg_"+rand.Text()), Time: time.Now(), User: path.Base(request.URL.Path)}
+	proof, err := signature.Sign(c.Scheme, credential, event)
+	if err != nil {
+		return misuse("%s can't be signed: %w", scheme.Title, err)
+	}
+	for name, values := range proof {
+		request.Header[name] = values
+	}
+	return nil
 }
 
 func (c *sendCmd) body() ([]byte, error) {

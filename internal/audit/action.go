@@ -28,6 +28,7 @@ const (
 	KeyDeactivated   Action = "key.deactivated"
 	KeyReactivated   Action = "key.reactivated"
 	CredentialsShown Action = "key.credentials_shown"
+	SecretPasted     Action = "key.secret_pasted"     // a secret that was made elsewhere
 	CredentialsSaved Action = "key.credentials_saved" // the person confirmed having saved them
 
 	TokenCreated     Action = "token.created"

@@ -77,14 +77,15 @@ func (a *Appender) write(ctx context.Context, tx *sqlx.Tx, records []*record) er
 			return fmt.Errorf("append requests: %w", err)
 		}
 		again, err := b.heed(notes)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case again:
+		}
+		if again {
 			live = slices.DeleteFunc(live, func(r *record) bool { return r.Stale })
 			continue
-		case counted:
-			return nil
+		}
+		if err := forgetHandshakes(ctx, tx, live); err != nil || counted {
+			return err
 		}
 		if err := keepRefused(ctx, tx, a.box, live); err != nil {
 			return err

@@ -34,6 +34,7 @@ type Arrival struct {
 	Body             []byte
 	BodySize         int64     // may be more than Body holds, if it was refused for that
 	WatchBody        bool      // an earlier request with the same body is noted
+	Handshake        bool      // accepted, and no event: it makes no signal
 	CountOnly        bool      // of a refused one: it is counted, and no row is kept
 	ReceivedAt       time.Time // at most microseconds precise
 	Began            time.Time // the first byte, by the monotonic clock

@@ -34,6 +34,8 @@ const (
 	ByBearer    Method = "bearer"
 	ByURL       Method = "url"
 	BySignature Method = "signature"
+	ByToken     Method = "token" // a secret that is sent as it is
+	ByBasic     Method = "basic"
 )
 
 // A Delivery is one request as it was recorded, without its body.
@@ -55,7 +57,7 @@ type Delivery struct {
 	EventType   string     `db:"event_type"`
 	Source      string     `db:"source"`
 	SourceRef   *string    `db:"source_ref"`   // nil: the sender gave none
-	SignalID    *uuid.UUID `db:"signal_id"`    // the signal it made, or the one it repeats
+	SignalID    *uuid.UUID `db:"signal_id"`    // the signal it made, or the one it repeats; nil for a handshake too
 	SameBodyAs  *uuid.UUID `db:"same_body_as"` // an earlier delivery
 	Conflict    string     `db:"conflict"`     // "body" or "key": a duplicate that differs so
 	BodySize    int64      `db:"body_size"`

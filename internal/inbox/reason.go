@@ -15,7 +15,9 @@ const (
 	KeyExpired        Reason = "key_expired"
 	CredentialEnded   Reason = "credential_ended"
 	CredentialExpired Reason = "credential_expired"
+	SignatureMissing  Reason = "signature_missing"
 	SignatureFormat   Reason = "signature_format"
+	TimestampStale    Reason = "timestamp_stale"
 	SignatureWrong    Reason = "signature_wrong"
 	SecretMissing     Reason = "secret_missing"
 	WorkspaceMissing  Reason = "workspace_missing"
@@ -46,9 +48,11 @@ var explanations = map[Reason]string{
 	KeyExpired:        "The key has expired. Set a later date, or give the sender another key.",
 	CredentialEnded:   "The sender still uses an older API key or secret that was stopped. Give it the newest one.",
 	CredentialExpired: "The sender still uses an older API key or secret whose overlap has ended. Give it the newest one.",
-	SignatureFormat:   "The signature header can't be read. It must be sent once, as sha256= and 64 hexadecimal characters.",
-	SignatureWrong:    "The signature does not match the body. Sign the raw bytes that are sent, with the whole secret as text, whsec_ included.",
-	SecretMissing:     "The key has no signing secret yet. Add one before the sender signs with it.",
+	SignatureMissing:  "The request lacks the proof that the key asks for.",
+	SignatureFormat:   "The proof that the key asks for can't be read.",
+	TimestampStale:    "The signature is more than 5 minutes old, or from the future: an old request was sent again, or one of the clocks is wrong.",
+	SignatureWrong:    "The proof does not hold: another secret made it, or the body changed on the way.",
+	SecretMissing:     "The key has no secret yet. Paste the sender’s on the key’s page; until then it refuses.",
 	WorkspaceMissing:  "The signature came without X-Workspace-ID. Add the header, or send to /hooks/ and the key's id.",
 	UnknownWorkspace:  "The id in X-Workspace-ID is not known, or has no key that could check a signature.",
 	TooManySecrets:    "The workspace has more than 16 secrets to try. Let the sender add X-Webhook-Key-ID.",

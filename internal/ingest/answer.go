@@ -46,7 +46,7 @@ func (p problem) section() string {
 // problemOf is the answer to each reason. Everything that tells whether a key or
 // a workspace exists is the one 401.
 var problemOf = map[inbox.Reason]problem{
-	inbox.SignatureRequired: withDetail(forbidden, "The key demands a signature. Sign the body and send X-Webhook-Signature."),
+	inbox.SignatureRequired: withDetail(forbidden, "The key demands a signature. Sign the body, as its scheme says."),
 	inbox.AddressForbidden:  withDetail(forbidden, "The key does not allow requests from this address."),
 	inbox.SourceForbidden:   withDetail(forbidden, "The key may not send events of the source that the payload names."),
 	inbox.RateLimited:       rateLimited,
@@ -77,6 +77,7 @@ type answer struct {
 	detail    string  // instead of the problem's
 	hints     []string
 	accepted  inbox.Result
+	handshake *handshake         // accepted, and answered with what the provider asks for
 	allowance *keyring.Allowance // of a key with a limit
 	allow     string             // for 405
 }
@@ -123,6 +124,10 @@ func (h *Handler) write(w http.ResponseWriter, id string, a answer) {
 		header.Set("RateLimit-Limit", strconv.Itoa(a.allowance.Limit))
 		header.Set("RateLimit-Remaining", strconv.Itoa(a.allowance.Remaining))
 		header.Set("RateLimit-Reset", seconds(a.allowance.Reset))
+	}
+	if a.handshake != nil {
+		h.writeJSON(w, "application/json", http.StatusOK, map[string]string{a.handshake.name: a.handshake.value})
+		return
 	}
 	if a.problem.code == "" {
 		h.writeJSON(w, "application/json", http.StatusOK, acceptedBody{

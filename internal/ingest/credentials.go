@@ -1,9 +1,8 @@
 package ingest
 
 import (
-	"encoding/json"
 	"errors"
-	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -13,18 +12,26 @@ import (
 	"keyhook/internal/signature"
 )
 
-// credentials are what a request presents, judged by its own bytes alone.
+// credentials are what a request presents, judged by its own bytes and the time
+// alone: whatever is said of them can be said of a request to a key that is not
+// there.
 type credentials struct {
-	method       inbox.Method
-	apiKey       string
-	inURL        bool
-	signed       bool // a signature header is there
-	signature    signature.Presented
-	signatureRaw string
-	workspaceID  uuid.UUID
-	keyID        uuid.UUID
-	wrong        inbox.Reason // why none of it can hold
-	hints        []string
+	method      inbox.Method // as far as it can be told without the key
+	apiKey      string
+	apiKeyWrong inbox.Reason // why the API key can't hold
+	inURL       bool
+	readings    []reading // under every scheme that finds something in the headers
+	workspaceID uuid.UUID
+	keyID       uuid.UUID
+	wrong       inbox.Reason // why none of it can hold, whatever the key is
+	hints       []string
+}
+
+// A reading is what the headers say under one scheme.
+type reading struct {
+	scheme    *signature.Scheme
+	presented signature.Presented
+	wrong     inbox.Reason // why it can't hold
 }
 
 // presented reads the credentials of a request. What is wrong with them here is
@@ -32,21 +39,53 @@ type credentials struct {
 func presented(rq *request) credentials {
 	c := credentials{method: inbox.ByNothing}
 	c.readAPIKey(rq)
-	c.readSignature(rq)
-	c.readIDs(rq)
-	if c.wrong == "" && c.method == inbox.ByNothing {
-		c.fail(inbox.NoCredentials, "No credentials came with the request: send X-API-Key, Authorization: Bearer or X-Webhook-Signature.")
+	if rq.route.signals() {
+		c.wrong = c.apiKeyWrong
+		c.read(rq, generic)
+	} else {
+		for _, scheme := range schemes {
+			c.read(rq, scheme)
+		}
 	}
+	c.readIDs(rq)
+	c.conclude()
 	return c
 }
+
+// schemes are all of them; generic is the one that /api/webhooks/signals takes.
+var (
+	schemes    = signature.All()
+	generic, _ = signature.Find(signature.Generic)
+)
+
+// conclude finds out whether anything that came could hold at all.
+func (c *credentials) conclude() {
+	switch {
+	case c.wrong != "":
+	case c.method == inbox.ByNothing:
+		c.fail(inbox.NoCredentials, nothingCame)
+	case c.apiKey != "" && c.apiKeyWrong == "" || slices.ContainsFunc(c.readings, func(r reading) bool { return r.wrong == "" }):
+	case c.apiKeyWrong != "":
+		c.wrong = c.apiKeyWrong
+	default:
+		c.wrong = c.readings[0].wrong
+	}
+}
+
+const nothingCame = "No credentials came with the request: send X-API-Key, Authorization: Bearer or X-Webhook-Signature, or sign as your key’s page says."
 
 // fail notes why the credentials can't hold; the first reason stays.
 func (c *credentials) fail(reason inbox.Reason, hint string) {
 	if c.wrong == "" {
 		c.wrong = reason
 	}
-	if hint != "" {
-		c.hints = append(c.hints, hint)
+	c.hint(hint)
+}
+
+// hint adds a hint, once: two schemes may read one header.
+func (c *credentials) hint(text string) {
+	if text != "" && !slices.Contains(c.hints, text) {
+		c.hints = append(c.hints, text)
 	}
 }
 
@@ -65,12 +104,19 @@ func (c *credentials) readAPIKey(rq *request) {
 		return
 	}
 	if strings.HasPrefix(c.apiKey, "whsec_") {
-		c.fail(inbox.MalformedAPIKey, "The API key sent is a signing secret. API keys begin with khk_; whoever saw this request may have seen the secret.")
+		c.failAPIKey(inbox.MalformedAPIKey, "The API key sent is a signing secret. API keys begin with khk_; whoever saw this request may have seen the secret.")
 		return
 	}
 	if _, err := keyring.ParseAPIKey(c.apiKey); err != nil {
-		c.fail(inbox.MalformedAPIKey, err.Error())
+		c.failAPIKey(inbox.MalformedAPIKey, err.Error())
 	}
+}
+
+func (c *credentials) failAPIKey(reason inbox.Reason, hint string) {
+	if c.apiKeyWrong == "" {
+		c.apiKeyWrong = reason
+	}
+	c.hint(hint)
 }
 
 func (c *credentials) addAPIKeys(method inbox.Method, texts ...string) {
@@ -80,22 +126,69 @@ func (c *credentials) addAPIKeys(method inbox.Method, texts ...string) {
 		case c.apiKey == "":
 			c.apiKey, c.method = text, method
 		case c.apiKey != text:
-			c.fail(inbox.KeyMismatch, "Two different API keys came with the request.")
+			c.failAPIKey(inbox.KeyMismatch, "Two different API keys came with the request.")
 		}
 	}
 }
 
-func (c *credentials) readSignature(rq *request) {
-	read, err := signature.Read(keyring.Generic, rq.header)
-	if errors.Is(err, signature.ErrMissing) {
+// read adds what a scheme finds in the headers.
+func (c *credentials) read(rq *request, scheme *signature.Scheme) {
+	found, err := scheme.Read(rq.header)
+	if err == signature.ErrMissing {
 		return
 	}
-	c.signed, c.method, c.signature = true, inbox.BySignature, read
-	c.signatureRaw = clean(strings.Join(rq.header.Values(signature.Header(keyring.Generic)), ", "), 4<<10)
-	if err != nil {
-		c.fail(inbox.SignatureFormat, "X-Webhook-Signature must be sent once, as sha256= and 64 hexadecimal characters.")
+	r := reading{scheme: scheme, presented: found}
+	if bad, ok := errors.AsType[*signature.FormatError](err); ok {
+		r.wrong = inbox.SignatureFormat
+		c.hint(bad.Error() + ".")
+	} else if !found.Fresh(rq.receivedAt) {
+		r.wrong = inbox.TimestampStale
+		c.hint("The signature’s timestamp is more than 5 minutes away from serverTime.")
 	}
+	if len(c.readings) == 0 {
+		c.method = r.method()
+	}
+	c.readings = append(c.readings, r)
 }
+
+// method is how a request proves itself with r.
+func (r reading) method() inbox.Method {
+	switch {
+	case r.scheme.Name == signature.Basic:
+		return inbox.ByBasic
+	case r.presented.Signed || r.wrong == inbox.SignatureFormat:
+		return inbox.BySignature
+	}
+	return inbox.ByToken
+}
+
+// of returns what the headers say under a scheme.
+func (c *credentials) of(scheme string) (reading, bool) {
+	for _, r := range c.readings {
+		if r.scheme.Name == scheme {
+			return r, true
+		}
+	}
+	return reading{}, false
+}
+
+// signatureText is a signature as it came, for whoever has to find out why it did
+// not hold. A secret that is sent as it is, is not kept.
+func (r reading) signatureText(rq *request) string {
+	if r.scheme == nil || r.method() != inbox.BySignature {
+		return ""
+	}
+	var parts []string
+	for _, name := range slices.Concat(r.scheme.Headers, r.scheme.Aliases) {
+		if values := rq.header.Values(name); len(values) > 0 && !secretHeaders[name] {
+			parts = append(parts, strings.Join(values, ", "))
+		}
+	}
+	return clean(strings.Join(parts, " "), 4<<10)
+}
+
+// secretHeaders hold secrets as they are.
+var secretHeaders = map[string]bool{"Authorization": true, "X-Gitlab-Token": true}
 
 // readIDs reads which workspace or key the request names.
 func (c *credentials) readIDs(rq *request) {
@@ -103,8 +196,11 @@ func (c *credentials) readIDs(rq *request) {
 		c.keyID, _ = parseID(rq.route.keyID) // a malformed id is an unknown one
 		return
 	}
-	if !c.signed {
+	if len(c.readings) == 0 {
 		return
+	}
+	if c.wrong == "" {
+		c.wrong = c.readings[0].wrong
 	}
 	var ok bool
 	switch text := rq.header.Get("X-Workspace-ID"); {
@@ -133,67 +229,4 @@ func parseID(text string) (uuid.UUID, bool) {
 
 func isIdentity(encoding string) bool {
 	return encoding == "" || strings.EqualFold(strings.TrimSpace(encoding), "identity")
-}
-
-// kept are the headers that are stored, and no others: none of them holds a
-// credential. Content-Type and User-Agent have columns of their own.
-var kept = []string{
-	"Webhook-Id", "Webhook-Timestamp", "X-Github-Event", "X-Github-Delivery",
-	"X-Shopify-Webhook-Id", "X-Shopify-Topic", "X-Gitlab-Event", "X-Gitlab-Event-Uuid", "Linear-Delivery",
-	"Linear-Event", "Idempotency-Key",
-}
-
-// maxHeaderText is how much of a header is stored, in bytes.
-const maxHeaderText = 512
-
-// keptHeaders returns a JSON object of the headers that are stored, "" for none.
-// What became the event's ref is stored as that.
-func keptHeaders(header http.Header, e event) string {
-	var headers map[string]string
-	for _, name := range kept {
-		values := header[name]
-		if len(values) == 0 || e.unsigned && len(values) == 1 && values[0] == e.ref {
-			continue
-		}
-		if headers == nil {
-			headers = map[string]string{}
-		}
-		headers[strings.ToLower(name)] = clean(strings.Join(values, ", "), maxHeaderText)
-	}
-	if headers == nil {
-		return ""
-	}
-	text, err := json.Marshal(headers)
-	if err != nil {
-		panic(err) // a map of strings
-	}
-	return string(text)
-}
-
-// clean makes a sender's text fit to store: UTF-8 without control characters,
-// at most limit bytes.
-func clean(text string, limit int) string {
-	if len(text) <= limit && isPlain(text) {
-		return text
-	}
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "")
-	}
-	return text
-}
-
-// isPlain reports whether text is printable ASCII.
-func isPlain(text string) bool {
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			return false
-		}
-	}
-	return true
 }

@@ -5,11 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"mime"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -36,9 +33,9 @@ func (h *Handler) decide(ctx context.Context, rq *request) (answer, error) {
 				view = h.keys.View(true)
 				continue
 			}
-			return h.refuse(rq, c, v), nil
+			return h.refuse(rq, v), nil
 		}
-		a, done, err := h.submit(rq, c, v)
+		a, done, err := h.submit(rq, v)
 		if done || err != nil {
 			return a, err
 		}
@@ -81,17 +78,21 @@ func (h *Handler) judge(ctx context.Context, rq *request, c credentials, view *k
 		h.parsers <- struct{}{}
 		defer func() { <-h.parsers }()
 	}
-	v.event, v.detail = h.admit(rq, c, &v.proof)
+	v.event, v.detail = h.admit(rq, &v.proof)
 	v.ofKey = true
+	if problemFor(v.reason).status == unauthorized.status {
+		v.hints = c.hints
+	}
 	return v, nil
 }
 
 // submit stores what was admitted. The transaction has the last word: done is
 // false if the key is not what it was.
-func (h *Handler) submit(rq *request, c credentials, v verdict) (a answer, done bool, err error) {
-	s := newSubmission(rq, c, v.proof)
+func (h *Handler) submit(rq *request, v verdict) (a answer, done bool, err error) {
+	s := newSubmission(rq, v.proof)
 	s.arrival.Source, s.arrival.SourceRef = v.event.source, v.event.ref
-	s.arrival.WatchBody = v.event.ref == "" || v.event.unsigned
+	s.arrival.EventType, s.arrival.Handshake = v.event.kind, v.event.handshake != nil
+	s.arrival.WatchBody = (v.event.ref == "" || v.event.unsigned) && v.event.handshake == nil
 	s.arrival.Headers = keptHeaders(rq.header, v.event)
 	result, err := h.writer.Write(s, rq.deadline)
 	switch {
@@ -99,11 +100,11 @@ func (h *Handler) submit(rq *request, c credentials, v verdict) (a answer, done 
 		return answer{}, false, err
 	case result.over:
 		v.reason = reasonOver(result.allowance)
-		a := h.refuse(rq, c, v)
+		a := h.refuse(rq, v)
 		a.allowance = result.allowance
 		return a, true, nil
 	}
-	return answer{accepted: result.Result, allowance: result.allowance}, true, nil
+	return answer{accepted: result.Result, allowance: result.allowance, handshake: v.event.handshake}, true, nil
 }
 
 // recordWithin is how long an answer that is known waits to be recorded.
@@ -111,10 +112,10 @@ const recordWithin = 1500 * time.Millisecond
 
 // refuse records a refused request and returns its answer. The answer stands
 // even if the record can't be made: it is not the sender who should try again.
-func (h *Handler) refuse(rq *request, c credentials, v verdict) answer {
+func (h *Handler) refuse(rq *request, v verdict) answer {
 	a := refusal(v.reason, v.detail, v.hints)
 	h.metrics.refusals.WithLabelValues(string(v.reason)).Inc()
-	s := newSubmission(rq, c, v.proof)
+	s := newSubmission(rq, v.proof)
 	s.arrival.Headers = keptHeaders(rq.header, event{})
 	s.arrival.Refuse(v.reason, a.status())
 	s.arrival.CountOnly = !h.caps.take(s.arrival)
@@ -133,7 +134,7 @@ func (h *Handler) refuse(rq *request, c credentials, v verdict) answer {
 }
 
 // newSubmission describes a request to the writer.
-func newSubmission(rq *request, c credentials, p proof) submission {
+func newSubmission(rq *request, p proof) submission {
 	address := ""
 	if rq.address.IsValid() {
 		address = rq.address.String()
@@ -142,33 +143,26 @@ func newSubmission(rq *request, c credentials, p proof) submission {
 		key: p.key,
 		arrival: inbox.Arrival{
 			ID: rq.id, WorkspaceID: p.workspaceID, KeyID: p.key.ID, KeyVersion: p.key.Version, ValidUntil: p.until,
-			Generation: p.generation(), Method: c.method,
+			Generation: p.generation(), Method: p.method,
 			Status: 200, Scheme: p.key.Scheme, Endpoint: rq.route.endpoint, Address: address,
 			UserAgent:   clean(rq.header.Get("User-Agent"), maxHeaderText),
 			ContentType: clean(rq.header.Get("Content-Type"), maxRef),
-			Source:      p.key.Source, Signature: c.signatureRaw,
+			Source:      p.key.Source, Signature: p.signatureText,
 			Body: rq.body, BodySize: rq.bodySize, ReceivedAt: rq.receivedAt, Began: rq.began,
 		},
 	}
 }
 
-// An event is what makes two requests the same.
-type event struct {
-	source   string
-	ref      string // "": each request is new
-	unsigned bool   // ref came in a header, which no signature covers
-}
-
 // admit applies the key's rules and reads the event from the request. If it
 // refuses, p has the reason, and detail may say more than the reason does.
-func (h *Handler) admit(rq *request, c credentials, p *proof) (e event, detail string) {
+func (h *Handler) admit(rq *request, p *proof) (e event, detail string) {
 	switch {
 	case p.reason != "":
 		return event{}, ""
 	case p.key.ID == uuid.Nil:
 		p.refuse(inbox.NoCredentials)
 		return event{}, ""
-	case p.key.RequireSignature && p.secretGeneration == 0:
+	case p.key.RequireSignature && (p.secretGeneration == 0 || !p.presented.Signed):
 		p.refuse(inbox.SignatureRequired)
 		return event{}, ""
 	case !allowed(p.key.AllowedCIDRs, rq.address):
@@ -179,7 +173,7 @@ func (h *Handler) admit(rq *request, c credentials, p *proof) (e event, detail s
 	if rq.route.signals() {
 		e, err = signalEvent(rq)
 	} else {
-		e, err = hookEvent(rq, p.key.RefPointer)
+		e, err = hookEvent(rq, p)
 	}
 	if err != nil {
 		reason, detail := bodyReason(err)
@@ -193,61 +187,9 @@ func (h *Handler) admit(rq *request, c credentials, p *proof) (e event, detail s
 		p.refuse(inbox.SourceForbidden)
 		return event{}, ""
 	}
-	if (e.ref == "" || e.unsigned) && p.key.IdenticalBodies == "duplicate" {
+	if e.handshake == nil && (e.ref == "" || e.unsigned) && p.key.IdenticalBodies == "duplicate" {
 		sum := sha256.Sum256(rq.body)
 		e.ref, e.unsigned = bodyRefPrefix+hex.EncodeToString(sum[:]), false // nothing else may have this body
 	}
 	return e, ""
-}
-
-// bodyReason tells what is wrong with a body, in words for its sender.
-func bodyReason(err error) (inbox.Reason, string) {
-	if wrong, ok := errors.AsType[fieldErrors](err); ok {
-		return inbox.InvalidField, wrong.Error()
-	}
-	return inbox.InvalidJSON, "The body is not the JSON that is expected: " + err.Error() + "."
-}
-
-// signalEvent reads a payload to /api/webhooks/signals. With the key in the URL
-// a body that is not declared as JSON is the verbatim itself.
-func signalEvent(rq *request) (event, error) {
-	if rq.route.endpoint == signalsURLEndpoint && !isJSON(rq.header.Get("Content-Type")) {
-		switch {
-		case !utf8.Valid(rq.body) || strings.ContainsRune(string(rq.body), 0):
-			return event{}, &jsonError{invalidAt(rq.body), "text that is not UTF-8, or a NUL,"}
-		case strings.TrimSpace(string(rq.body)) == "":
-			return event{}, fieldErrors{{"verbatim", "must not be blank"}}
-		}
-		return event{}, nil
-	}
-	payload, err := readEnvelope(rq.body)
-	return event{source: payload.source, ref: payload.sourceRef}, err
-}
-
-func isJSON(contentType string) bool {
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"))
-}
-
-// hookEvent reads the ref of a request to /hooks: the header's, else what the
-// key's pointer finds in the body.
-func hookEvent(rq *request, pointer string) (event, error) {
-	const header = "Idempotency-Key"
-	if values := rq.header.Values(header); len(values) > 1 {
-		return event{}, fieldErrors{{header, "must be sent once"}}
-	}
-	if ref := rq.header.Get(header); ref != "" {
-		if !utf8.ValidString(ref) {
-			return event{}, fieldErrors{{header, "must be UTF-8"}}
-		}
-		if what := wrongPresentedRef(ref); what != "" {
-			return event{}, fieldErrors{{header, what}}
-		}
-		return event{ref: ref, unsigned: true}, nil
-	}
-	if pointer == "" {
-		return event{}, nil
-	}
-	ref, err := refAt(rq.body, pointer)
-	return event{ref: ref}, err
 }

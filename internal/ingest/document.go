@@ -1,6 +1,10 @@
 package ingest
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+	"sync"
+)
 
 // A document says how to use an endpoint. It is the same for every key.
 type document struct {
@@ -15,11 +19,14 @@ type document struct {
 	Help        string   `json:"help"`
 }
 
-var hookCredentials = []string{
-	"X-Webhook-Signature: sha256=<hex of HMAC-SHA256 over the raw body, keyed with the secret's text>",
-	"X-API-Key: <API key>",
-	"Authorization: Bearer <API key>",
-}
+// hookCredentials are every scheme's, since what is said is the same for every key.
+var hookCredentials = sync.OnceValue(func() []string {
+	var list []string
+	for _, scheme := range schemes {
+		list = append(list, scheme.Name+": "+strings.Join(scheme.Example, ", "))
+	}
+	return list
+})
 
 var signalsCredentials = []string{
 	"X-Webhook-Signature with X-Workspace-ID, and X-Webhook-Key-ID to name one key",
@@ -46,9 +53,9 @@ var signalsPayload = map[string]string{
 func (h *Handler) document(w http.ResponseWriter, route route) {
 	d := document{
 		Endpoint: route.endpoint, Method: http.MethodPost,
-		Description: "Receives a webhook of any content type for one key.",
-		Credentials: hookCredentials, Payload: "any body, stored as it is",
-		SameEvent: "Idempotency-Key header, else the key's JSON pointer into the body, if it has one; without either each request is new",
+		Description: "Receives a webhook of any content type for one key, and verifies it as the key's scheme says.",
+		Credentials: hookCredentials(), Payload: "any body, stored as it is",
+		SameEvent: "what the key's scheme says: for generic and basic the Idempotency-Key header, else the key's JSON pointer into the body; without it each request is new, but standard refuses",
 		MaxBody:   h.config.MaxBody,
 		Errors:    h.config.DocsURL + "/docs/errors", Help: h.config.DocsURL + "/docs/send",
 	}

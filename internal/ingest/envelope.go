@@ -173,6 +173,11 @@ func refAt(body []byte, pointer string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return refIn(root, pointer)
+}
+
+// refIn is refAt in a body that was read. Its errors are fieldErrors.
+func refIn(root jsonValue, pointer string) (string, error) {
 	value, found := follow(root, pointer)
 	if !found || value.kind == jsonNull {
 		return "", nil

@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
+	"keyhook/internal/signature"
 )
 
 const (
@@ -54,7 +56,9 @@ type Handler struct {
 	writer  *Writer
 	metrics *Metrics
 	log     *slog.Logger
-	dummy   string // a secret that no sender has, for work that must take its time
+
+	dummy       signature.Presented // a signature that no sender made, with a secret that
+	dummySecret string              // none has, for work that must take its time
 }
 
 // NewHandler returns a Handler that looks keys up in keys, whose store must be on
@@ -62,8 +66,9 @@ type Handler struct {
 func NewHandler(config Config, keys *keyring.Cache, writer *Writer, metrics *Metrics, log *slog.Logger) *Handler {
 	h := &Handler{
 		config: config, keys: keys, writer: writer, metrics: metrics, log: log,
-		caps: newCaps(time.Now, log), parsers: make(chan struct{}, 2), dummy: keyring.NewSecret().Reveal(),
+		caps: newCaps(time.Now, log), parsers: make(chan struct{}, 2), dummySecret: keyring.NewSecret().Reveal(),
 	}
+	h.dummy, _ = generic.Read(http.Header{"X-Webhook-Signature": {strings.Repeat("0", 64)}})
 	h.budget.limit = max(bodiesInFlight, 8*config.MaxBody)
 	return h
 }

@@ -187,11 +187,11 @@ func (s *stage) post(path, body string, headers ...string) reply {
 
 func sign(t *testing.T, secret, body string) string {
 	t.Helper()
-	value, err := signature.Sign("generic", secret, []byte(body))
+	headers, err := signature.Sign(signature.Generic, secret, signature.Event{Body: []byte(body)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return value
+	return headers.Get("X-Webhook-Signature")
 }
 
 func hook(key keyring.Issued) string { return "/hooks/" + key.Key.ID.String() }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"keyhook/internal/fault"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
+	"keyhook/internal/signature"
 )
 
 // A proof is what credentials came to.
@@ -20,6 +22,9 @@ type proof struct {
 	secretGeneration int         // 0: no secret held
 	until            time.Time   // when what was proved ends to be valid; zero: never
 	reason           inbox.Reason
+	method           inbox.Method
+	presented        signature.Presented // under the key's scheme
+	signatureText    string              // as it came
 }
 
 // holds notes that a credential was proved.
@@ -38,6 +43,13 @@ func (p proof) generation() int {
 	return p.apiKeyGeneration
 }
 
+// refuseIf is refuse where there is a reason.
+func (p *proof) refuseIf(reason inbox.Reason) {
+	if reason != "" {
+		p.refuse(reason)
+	}
+}
+
 // refuse notes why the proof fails; the first reason stays.
 func (p *proof) refuse(reason inbox.Reason) {
 	if p.reason == "" {
@@ -48,40 +60,84 @@ func (p *proof) refuse(reason inbox.Reason) {
 // verify looks up what the credentials name and holds them against it. Its
 // errors are trouble with the database; everything else is a reason.
 func (h *Handler) verify(ctx context.Context, rq *request, c credentials, keys *keyring.View) (proof, error) {
-	p := proof{reason: c.wrong}
+	p := proof{reason: c.wrong, method: c.method}
 	var err error
 	switch {
 	case !rq.route.signals():
 		err = h.verifyHook(ctx, rq, c, keys, &p)
-	case c.signed:
+	case len(c.readings) > 0:
 		err = h.verifyWorkspace(ctx, rq, c, keys, &p)
 	}
-	if err != nil {
-		return proof{}, err
-	}
-	if c.apiKey != "" && c.wrong == "" { // whatever was found so far, so that the time tells nothing
+	if err == nil && rq.route.signals() && c.apiKey != "" && c.wrong == "" { // whatever was found so far, so that the time tells nothing
 		err = h.verifyAPIKey(ctx, c, keys, &p)
 	}
-	return p, err
+	if err != nil {
+		return proof{method: c.method}, err
+	}
+	return p, nil
 }
 
-// verifyHook finds the key that the path names, and checks the signature with
-// its secrets. An unknown key costs as much as a wrong signature.
+// verifyHook finds the key that the path names, and checks what its scheme asks
+// for. An unknown key costs as much as a wrong signature.
 func (h *Handler) verifyHook(ctx context.Context, rq *request, c credentials, keys *keyring.View, p *proof) error {
-	key, credentials, err := keys.ByID(ctx, c.keyID)
+	key, found, err := keys.ByID(ctx, c.keyID)
 	if isNotFound(err) {
 		p.refuse(inbox.UnknownKey)
-		h.verifyNothing(rq, c)
+		h.verifyNothing(rq)
+		if c.apiKey != "" && c.apiKeyWrong == "" {
+			return h.verifyAPIKey(ctx, c, keys, p)
+		}
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("look up the key: %w", err)
 	}
 	p.key, p.workspaceID = key, key.WorkspaceID
-	if c.signed {
-		h.verifySecrets(rq, c, secretsOf(credentials), p, inbox.SecretMissing)
+	scheme, known := signature.Find(key.Scheme)
+	if !known { // a later release made it; its instances know
+		return fmt.Errorf("the key %s has the scheme %q: %w", key.ID, key.Scheme, signature.ErrUnknownScheme)
 	}
-	return nil
+	h.verifyScheme(rq, c, scheme, found, p)
+	return h.verifySentAlong(ctx, c, scheme, keys, p)
+}
+
+// verifyScheme checks what the key's scheme finds in the request. Headers of
+// other schemes count for nothing.
+func (h *Handler) verifyScheme(rq *request, c credentials, scheme *signature.Scheme, found []keyring.Found, p *proof) {
+	r, came := c.of(scheme.Name)
+	switch {
+	case came:
+		p.method, p.presented, p.signatureText = r.method(), r.presented, r.signatureText(rq)
+		p.refuseIf(r.wrong)
+		h.verifySecrets(rq, r, secretsOf(found), p, withoutSecret(found))
+	case scheme.Name == signature.Generic && c.apiKey != "": // the other way of this scheme
+		p.method = c.method
+	case c.wrong == "":
+		p.method = inbox.ByNothing
+		p.refuse(inbox.SignatureMissing)
+	}
+}
+
+// withoutSecret is why a key without a secret refuses.
+func withoutSecret(credentials []keyring.Found) inbox.Reason {
+	switch state := credentials[0].State; state {
+	case keyring.KeyInactive, keyring.KeyExpired:
+		return reasonOf(state)
+	}
+	return inbox.SecretMissing
+}
+
+// verifySentAlong checks an API key, which must hold wherever keys of the scheme
+// have one, and in the URL always: the address would work with anything there.
+func (h *Handler) verifySentAlong(ctx context.Context, c credentials, scheme *signature.Scheme, keys *keyring.View, p *proof) error {
+	if c.apiKey == "" || !scheme.HasAPIKey && !c.inURL {
+		return nil
+	}
+	p.refuseIf(c.apiKeyWrong)
+	if c.apiKeyWrong != "" {
+		return nil
+	}
+	return h.verifyAPIKey(ctx, c, keys, p)
 }
 
 // verifyWorkspace tries the secrets of a workspace's generic keys.
@@ -93,32 +149,42 @@ func (h *Handler) verifyWorkspace(ctx context.Context, rq *request, c credential
 	if len(secrets) > 0 {
 		p.workspaceID = c.workspaceID
 	}
-	h.verifySecrets(rq, c, secrets, p, inbox.UnknownWorkspace)
+	p.presented, p.signatureText = c.readings[0].presented, c.readings[0].signatureText(rq)
+	h.verifySecrets(rq, c.readings[0], secrets, p, inbox.UnknownWorkspace)
 	if tooMany && p.reason == inbox.SignatureWrong { // the right one may be among those not tried
 		p.reason = inbox.TooManySecrets
 	}
 	return nil
 }
 
-// verifySecrets finds the secret that signed the request. With none to try,
+// verifySecrets finds the secret that proves the request. With none to try,
 // the reason is none's; if all of them are one key's, the key is told even
 // when none fits.
-func (h *Handler) verifySecrets(rq *request, c credentials, secrets []keyring.Found, p *proof, none inbox.Reason) {
+func (h *Handler) verifySecrets(rq *request, r reading, secrets []keyring.Found, p *proof, none inbox.Reason) {
 	if len(secrets) == 0 {
 		p.refuse(none)
-		h.verifyNothing(rq, c)
+		h.verifyNothing(rq)
 		return
 	}
 	if key, single := singleKey(secrets); single {
 		p.key, p.workspaceID = key, key.WorkspaceID
 	}
 	if p.reason != "" {
-		h.verifyNothing(rq, c)
+		h.verifyNothing(rq)
 		return
 	}
-	var stale keyring.State
+	if user := r.presented.User; user != "" && user != p.key.ID.String() {
+		p.refuse(inbox.KeyMismatch)
+		return
+	}
+	var ended keyring.State
+	wrong := inbox.SignatureWrong
 	for _, found := range secrets {
-		if ok, err := c.signature.Verify(found.Secret.Reveal(), rq.body); !ok || err != nil {
+		switch err := r.presented.Verify(found.Secret.Reveal(), rq.body, rq.receivedAt); {
+		case errors.Is(err, signature.ErrStale):
+			wrong = inbox.TimestampStale
+			continue
+		case err != nil:
 			continue
 		}
 		p.holds(found)
@@ -126,18 +192,18 @@ func (h *Handler) verifySecrets(rq *request, c credentials, secrets []keyring.Fo
 		if found.State == keyring.Valid {
 			return
 		}
-		stale = found.State
+		ended = found.State
 	}
 	if p.secretGeneration > 0 {
-		p.refuse(reasonOf(stale))
+		p.refuse(reasonOf(ended))
 		return
 	}
-	p.refuse(inbox.SignatureWrong)
+	p.refuse(wrong)
 }
 
 // verifyNothing takes as long as checking one signature.
-func (h *Handler) verifyNothing(rq *request, c credentials) {
-	c.signature.Verify(h.dummy, rq.body) // the result is of no use
+func (h *Handler) verifyNothing(rq *request) {
+	h.dummy.Verify(h.dummySecret, rq.body, rq.receivedAt) // the result is of no use
 }
 
 // verifyAPIKey checks an API key, and that it belongs to the key that was found

@@ -60,6 +60,10 @@ const state = `CASE
 const found = `SELECT ` + bare + `, c.kind, c.generation, c.hash, c.sealed, ` + state + `
 	FROM webhook_keys AS k JOIN webhook_key_credentials AS c ON c.webhook_key_id = k.id `
 
+// foundOrBare is found, with a row for a key that has no credential yet.
+const foundOrBare = `SELECT ` + bare + `, coalesce(c.kind, '') AS kind, coalesce(c.generation, 0) AS generation, c.hash, c.sealed, ` + state + `
+	FROM webhook_keys AS k LEFT JOIN webhook_key_credentials AS c ON c.webhook_key_id = k.id `
+
 func (s *Store) open(row foundRow) (Found, error) {
 	f := Found{Key: row.Key, Kind: row.Kind, Generation: row.Generation, State: row.State, Until: row.Until, Hash: row.Hash}
 	if row.Sealed == nil {

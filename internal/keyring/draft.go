@@ -16,6 +16,7 @@ import (
 
 	"keyhook/internal/fault"
 	"keyhook/internal/oneline"
+	"keyhook/internal/signature"
 	"keyhook/internal/slug"
 )
 
@@ -34,6 +35,7 @@ const (
 // A Draft is what people decide about a key.
 type Draft struct {
 	Name             string
+	Scheme           string // how the sender proves itself; "" is signature.Generic
 	Source           string // "": made from the name
 	Note             string
 	Labels           []string
@@ -99,6 +101,10 @@ func (d Draft) checked(now time.Time) (Draft, error) {
 		c.fail("name", "Give the key a name.")
 	}
 	d.Note = c.text("note", "The note", d.Note, MaxNote)
+	if d.Scheme == "" {
+		d.Scheme = signature.Generic
+	}
+	d.checkScheme(&c, d.Scheme)
 	d.checkSources(&c)
 	d.checkLabels(&c)
 	d.checkCIDRs(&c)
@@ -121,6 +127,23 @@ func (d Draft) checked(now time.Time) (Draft, error) {
 		c.fail("identical_bodies", "Choose what happens to identical bodies.")
 	}
 	return d, fault.Join(c)
+}
+
+// checkScheme refuses what a scheme has no use for.
+func (d *Draft) checkScheme(c *check, name string) {
+	scheme, known := signature.Find(name)
+	switch {
+	case !known:
+		c.fail("scheme", "Choose how the sender proves itself.")
+		return
+	case d.RequireSignature && !scheme.Signs:
+		c.fail("require_signature", "%s has no signature that could be required.", scheme.Title)
+	case d.AllowInURL && name != signature.Generic:
+		c.fail("allow_in_url", "%s can't be used with an API key in the URL.", scheme.Title)
+	}
+	if d.RefPointer != "" && !scheme.Ref.ByKey {
+		c.fail("ref_pointer", "%s says itself where the event's id is.", scheme.Title)
+	}
 }
 
 func (d *Draft) checkSources(c *check) {

@@ -66,6 +66,10 @@ func (s *Store) Edit(ctx context.Context, by audit.Actor, id uuid.UUID, draft Dr
 		if err != nil {
 			return err
 		}
+		var c check
+		if draft.checkScheme(&c, before.Scheme); len(c) > 0 {
+			return fault.Join(c)
+		}
 		switch {
 		case asked == OriginSource && before.Source != OriginSource:
 			return fault.On("source", fault.Invalid, "The source “webhook” is kept for imported keys.")

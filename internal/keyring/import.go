@@ -3,10 +3,7 @@ package keyring
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -26,7 +23,7 @@ type Imported struct {
 // minImported is the fewest characters that a credential made elsewhere may have.
 const minImported = 16
 
-func (i Imported) check() error {
+func (i Imported) check(scheme string) error {
 	var c check
 	switch {
 	case i.APIKey == "" && i.APIKeyHash == nil && i.Secret == "":
@@ -42,18 +39,10 @@ func (i Imported) check() error {
 			c.fail("api_key", "The API key is shorter than %d characters and could be guessed.", minImported)
 		}
 	}
-	if f, wrong := fault.Of(CheckSecret(i.Secret)); i.Secret != "" && wrong {
+	if f, wrong := fault.Of(CheckSecret(scheme, i.Secret)); i.Secret != "" && wrong {
 		c.fail("secret", "%s", f.Message)
 	}
 	return fault.Join(c)
-}
-
-// CheckSecret says what is wrong with a signing secret that was made elsewhere.
-func CheckSecret(secret string) error {
-	if len(secret) < minImported || len(secret) > 1024 || !utf8.ValidString(secret) || strings.ContainsAny(secret, "\x00\r\n") {
-		return fault.On("secret", fault.Invalid, fmt.Sprintf("A signing secret has %d to 1024 characters on one line.", minImported))
-	}
-	return nil
 }
 
 // Import makes a key out of credentials that exist already, so that its sender
@@ -67,7 +56,7 @@ func (s *Store) Import(ctx context.Context, by audit.Actor, draft Draft, from Im
 	if draft, err = draft.checked(time.Now()); err != nil {
 		return Key{}, false, err
 	}
-	if err := from.check(); err != nil {
+	if err := from.check(draft.Scheme); err != nil {
 		return Key{}, false, err
 	}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
@@ -99,6 +88,6 @@ func (s *Store) addImported(ctx context.Context, tx *sqlx.Tx, workspace, id uuid
 	if err != nil || from.Secret == "" {
 		return false, err
 	}
-	others, err := s.addSecret(ctx, tx, workspace, id, from.Secret)
+	others, err := s.addSecret(ctx, tx, workspace, id, 1, from.Secret)
 	return others > 0, err
 }

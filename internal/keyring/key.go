@@ -4,8 +4,9 @@
 // webhook_keys, webhook_key_credentials, form_nonces, key_allowances, tokens and
 // token_form_nonces.
 //
-// A key is an API key and a signing secret. Both are shown once: afterwards the
-// API key is a hash and the secret is sealed. A key is deactivated, never
+// A key is an API key and a signing secret; a provider's has the secret alone, and
+// may be there before it. What Keyhook makes is shown once: afterwards the API key
+// is a hash and the secret is sealed. A key is deactivated, never
 // deleted alone, so that whatever names it can still be read. A token is shown
 // once too, and afterwards a hash; it is deactivated in the same way.
 package keyring
@@ -19,10 +20,6 @@ import (
 	"keyhook/internal/postgres"
 	"keyhook/internal/seal"
 )
-
-// Generic is the scheme of Keyhook's own senders: an API key, or a signature
-// over the raw body.
-const Generic = "generic"
 
 // OriginSource is the source of keys that came from the origin; they may share it.
 const OriginSource = "webhook"
@@ -57,8 +54,11 @@ type Key struct {
 	IdenticalBodies  string         `db:"identical_bodies"` // flag or duplicate
 	Version          int64          `db:"version"`          // raised by every change of it or its credentials
 	Hint             string         `db:"hint"`             // of the newest API key, "" if it has none
-	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short
+	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short, "" if it has none
 }
+
+// LacksSecret reports whether the key was never given a secret.
+func (k Key) LacksSecret() bool { return k.Fingerprint == "" }
 
 // bare are the columns of a Key that ingestion needs, from webhook_keys AS k.
 const bare = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels, k.is_active, k.last_used_at,

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 
 	"github.com/google/uuid"
+
+	"keyhook/internal/signature"
 )
 
 // A View is how one request looks keys up. It begins with what the cache
@@ -48,7 +50,7 @@ func (v *View) ByAPIKey(ctx context.Context, text string) (Found, error) {
 }
 
 // ByID returns a key of any workspace with all its credentials, the newest
-// generation first; every key has at least one. If there is no such key, its
+// generation first. A key without any has one Found that holds no credential. If there is no such key, its
 // error is a fault NotFound.
 func (v *View) ByID(ctx context.Context, id uuid.UUID) (Key, []Found, error) {
 	e := v.recall(func(c *Cache) *entry { return c.keys[id] })
@@ -88,7 +90,7 @@ func (v *View) Generic(ctx context.Context, workspace, key uuid.UUID) (secrets [
 
 func (v *View) genericOf(ctx context.Context, workspace, id uuid.UUID) (secrets []Found, tooMany bool, err error) {
 	key, credentials, err := v.ByID(ctx, id)
-	if err == errNoKey || key.WorkspaceID != workspace || key.Scheme != Generic {
+	if err == errNoKey || key.WorkspaceID != workspace || key.Scheme != signature.Generic {
 		if err == errNoKey {
 			err = nil
 		}

@@ -202,3 +202,12 @@ func (db *DB) DetachPartition(ctx context.Context, table, partition string) erro
 		return err
 	})
 }
+
+// Vacuum tidies the whole database, for measurements. It can't be part of a
+// transaction, and it may be done twice.
+func (db *DB) Vacuum(ctx context.Context) error {
+	if _, err := db.pool.ExecContext(ctx, "VACUUM (ANALYZE)"); err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	return nil
+}

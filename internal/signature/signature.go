@@ -1,123 +1,146 @@
-// Package signature checks the signatures of senders: pure functions over
-// secret, headers and body. It owns no table and keeps no state.
+// Package signature checks what senders prove themselves with: pure functions of
+// secrets, headers, raw body and time. It owns no table and keeps no state.
 //
-// Its invariant: the bytes that are verified are the bytes that were received,
-// and every comparison with a secret takes the same time whatever it finds.
+// Its invariants: the bytes that are verified are the bytes that were received,
+// nothing of a body is read before its signature holds, and every comparison with
+// a secret takes the same time whatever it finds.
 package signature
 
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
+	"strconv"
+	"time"
 )
 
-// maxHeader is how long a signature header may be, in bytes.
-const maxHeader = 4 << 10
+const (
+	// maxHeader is how long a header that takes part in the proof may be, in bytes.
+	maxHeader = 4 << 10
+	// maxSignatures is how many signatures one header may hold.
+	maxSignatures = 8
+	// Tolerance is how far a timestamp may be from now, either way.
+	Tolerance = 5 * time.Minute
+)
 
 var (
-	// ErrMissing says that the scheme's signature header is not there.
+	// ErrMissing says that nothing of the scheme's is there.
 	ErrMissing = errors.New("no signature")
-	// ErrFormat says that the header is there but can't be read. It tells
-	// nothing about any secret.
-	ErrFormat = errors.New("the signature can't be read")
+	// ErrStale says that the signature's time is too far from now.
+	ErrStale = errors.New("the timestamp is more than 5 minutes away")
+	// ErrWrong says that no secret made the signature.
+	ErrWrong = errors.New("the signature does not match")
 	// ErrNoSecret says that there is nothing to verify with.
 	ErrNoSecret = errors.New("the secret is empty")
+	// ErrUnreadableSecret says that the secret is not what the scheme decodes.
+	ErrUnreadableSecret = errors.New("the secret is not base64")
 	// ErrUnknownScheme says that no scheme has that name.
 	ErrUnknownScheme = errors.New("unknown signature scheme")
 )
 
-// A scheme is one way of signing requests.
-type scheme struct {
-	header string
-	parse  func(value string) ([]byte, error)
-	sum    func(secret string, body []byte) []byte
-}
+// A FormatError says which header is there but can't be read. It tells nothing
+// about any secret, and repeats nothing of the header.
+type FormatError struct{ Header, What string }
 
-// schemes is the whole list; another scheme is another row.
-var schemes = map[string]scheme{
-	"generic": {header: "X-Webhook-Signature", parse: parseHex, sum: sumBody},
-}
+func (e *FormatError) Error() string { return e.Header + " " + e.What }
 
-// Header returns the name of the scheme's signature header, or "".
-func Header(schemeName string) string { return schemes[schemeName].header }
-
-// Presented is a signature as it came with a request, read but not verified.
+// A Presented is what a request presents under a scheme, read from its headers
+// alone and not verified.
 type Presented struct {
-	scheme scheme
-	mac    []byte
+	Signed bool      // a signature, not a secret that is sent along
+	User   string    // whom basic credentials name; not a secret
+	ID     string    // the event's id, where the signature covers it
+	Time   time.Time // when it was signed; zero: no header says so
+
+	prefix string   // what is signed before the body
+	macs   [][]byte // any of them may match
+	token  string   // a secret that is sent as it is
+	reader keyReader
+	timed  func(header string, body []byte, now time.Time) error // of what only the body tells
+	header string                                                // for timed
 }
 
-// Read takes the scheme's signature from headers. Its errors are ErrMissing,
-// ErrUnknownScheme or wrap ErrFormat; all of them depend on the headers alone.
-func Read(schemeName string, headers http.Header) (Presented, error) {
-	scheme, known := schemes[schemeName]
-	if !known {
-		return Presented{}, ErrUnknownScheme
+// Read takes what the scheme asks for from headers. Its errors are ErrMissing
+// or a *FormatError; both depend on the headers alone.
+func (s *Scheme) Read(headers http.Header) (Presented, error) { return s.read(headers) }
+
+// Fresh reports whether the time in the headers, if there is one, is near now.
+func (p Presented) Fresh(now time.Time) bool {
+	return p.Time.IsZero() || near(p.Time, now)
+}
+
+func near(at, now time.Time) bool { return now.Sub(at).Abs() <= Tolerance }
+
+// Verify reports whether the request was proved with secret: nil, ErrWrong,
+// ErrStale, ErrNoSecret or ErrUnreadableSecret. It is for the caller to compare
+// User. An empty secret is an error, never a match.
+func (p Presented) Verify(secret string, body []byte, now time.Time) error {
+	if secret == "" {
+		return ErrNoSecret
 	}
-	values := headers.Values(scheme.header)
+	if !p.Signed {
+		if !sameText(p.token, secret) {
+			return ErrWrong
+		}
+		return nil
+	}
+	key, err := p.reader(secret)
+	if err != nil {
+		return err
+	}
+	sum := mac(key, p.prefix, body)
+	matches := false
+	for _, presented := range p.macs {
+		matches = hmac.Equal(presented, sum) || matches
+	}
 	switch {
-	case len(values) == 0:
-		return Presented{}, ErrMissing
-	case len(values) > 1:
-		return Presented{}, fmt.Errorf("%w: %s was sent %d times", ErrFormat, scheme.header, len(values))
-	case len(values[0]) > maxHeader:
-		return Presented{}, fmt.Errorf("%w: %s is longer than 4 KiB", ErrFormat, scheme.header)
+	case !matches:
+		return ErrWrong
+	case !p.Fresh(now):
+		return ErrStale
+	case p.timed != nil:
+		return p.timed(p.header, body, now)
 	}
-	mac, err := scheme.parse(values[0])
-	if err != nil {
-		return Presented{}, fmt.Errorf("%w: %s %w", ErrFormat, scheme.header, err)
-	}
-	return Presented{scheme, mac}, nil
+	return nil
 }
 
-// Verify reports whether the signature was made over body with secret. An empty
-// secret is an error, never a match.
-func (p Presented) Verify(secret string, body []byte) (bool, error) {
-	if secret == "" {
-		return false, ErrNoSecret
-	}
-	if p.scheme.sum == nil {
-		return false, ErrMissing
-	}
-	return hmac.Equal(p.mac, p.scheme.sum(secret, body)), nil
-}
-
-// Sign returns the value of the scheme's header for body, as a sender makes it.
-func Sign(schemeName, secret string, body []byte) (string, error) {
-	scheme, known := schemes[schemeName]
+// Verify checks a whole request against the scheme's secrets, the first that
+// fits. User is whom basic credentials must name.
+func Verify(scheme string, secrets []string, user string, headers http.Header, body []byte, now time.Time) error {
+	s, known := Find(scheme)
 	if !known {
-		return "", ErrUnknownScheme
+		return ErrUnknownScheme
 	}
-	if secret == "" {
-		return "", ErrNoSecret
-	}
-	return hexPrefix + hex.EncodeToString(scheme.sum(secret, body)), nil
-}
-
-const hexPrefix = "sha256="
-
-var errHex = errors.New("must be sha256= and 64 hexadecimal characters")
-
-// parseHex reads sha256=<64 hex> or bare hex. A shortened MAC is refused.
-func parseHex(value string) ([]byte, error) {
-	text := strings.TrimPrefix(value, hexPrefix)
-	if len(text) != 2*sha256.Size {
-		return nil, fmt.Errorf("%w; it has %d characters after the prefix", errHex, len(text))
-	}
-	mac, err := hex.DecodeString(text)
+	presented, err := s.Read(headers)
 	if err != nil {
-		return nil, errHex // hex's own message would repeat a byte of the header
+		return err
 	}
-	return mac, nil
+	if presented.User != "" && presented.User != user {
+		return ErrWrong
+	}
+	err = ErrNoSecret
+	for _, secret := range secrets {
+		if err = presented.Verify(secret, body, now); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
-// sumBody is HMAC-SHA-256 over the body, keyed with the secret's text as shown.
-func sumBody(secret string, body []byte) []byte {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(body)
-	return mac.Sum(nil)
+// mac is HMAC-SHA-256 over prefix and body.
+func mac(key []byte, prefix string, body []byte) []byte {
+	sum := hmac.New(sha256.New, key)
+	sum.Write([]byte(prefix))
+	sum.Write(body)
+	return sum.Sum(nil)
 }
+
+// sameText compares in a time that tells neither text nor length.
+func sameText(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return hmac.Equal(x[:], y[:])
+}
+
+// unix writes a time as the schemes' headers do.
+func unix(at time.Time) string { return strconv.FormatInt(at.Unix(), 10) }

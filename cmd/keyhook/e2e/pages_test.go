@@ -234,6 +234,7 @@ func TestPagesInUse(t *testing.T) {
 	p.has("33")
 	p.inspect("key-new-errors")
 
+	p.inspectSchemes(keys)
 	p.open(busiest)
 	p.click(`a[hx-get$="/deactivate/dialog"]`)
 	p.wait("dialog:modal")
@@ -268,6 +269,44 @@ func (p *program) readSome(token string) {
 		}
 	}
 	time.Sleep(2500 * time.Millisecond) // how far a token has read is noted every second
+}
+
+// inspectSchemes looks at what follows the choice of who sends, with scripts on
+// and off, and at the keys that come of it.
+func (p *tab) inspectSchemes(keys string) {
+	p.t.Helper()
+	for _, off := range []bool{false, true} {
+		p.withoutScript(off)
+		p.open(keys + "/new")
+		for choice, want := range map[string]string{"stripe": "Stripe-Signature", "standard": "webhook-signature", "url": "Treat it like a password", "basic": "Authorization: Basic"} {
+			p.click("#scheme-" + choice)
+			if text := p.content("aside.sticky"); !strings.Contains(text, want) {
+				p.t.Errorf("with %s chosen (scripts off: %v) the sender needs %q", choice, off, text)
+			}
+		}
+		p.click("#scheme-stripe")
+		for selector, want := range map[string]bool{"#secret": true, "#require_signature": false, "#allow_in_url": false, "#ref_pointer": false} {
+			if shown := eval[bool](p, fmt.Sprintf(`document.querySelector(%q).checkVisibility()`, selector)); shown != want {
+				p.t.Errorf("with Stripe chosen %s is shown: %v, want %v", selector, shown, want)
+			}
+		}
+	}
+	p.withoutScript(false)
+	p.open(keys + "/new")
+	p.click("#scheme-stripe")
+	p.fill("input[name=name]", "Stripe of the inspection")
+	p.inspect("key-new-stripe")
+	p.follow("#key-form [type=submit]")
+	p.has("no secret yet")
+	p.inspect("key-secret-missing")
+	p.fill("input[name=secret]", "whsec_short")
+	p.follow("form[action$='/secret'] [type=submit]")
+	p.inspect("key-secret-error")
+	p.open(keys + "/new")
+	p.click("#scheme-github")
+	p.fill("input[name=name]", "GitHub of the inspection")
+	p.follow("#key-form [type=submit]")
+	p.inspect("key-created-github")
 }
 
 // TestInspectionFinds is the negative control of the inspection.
