@@ -43,6 +43,12 @@ func (f *follower) take(ref string) {
 	f.refs, f.last = append(f.refs, ref), time.Now()
 }
 
+func (f *follower) got() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return sorted(f.refs)
+}
+
 func (f *follower) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -174,12 +180,25 @@ func (s *stage) cutConnections(until time.Time) {
 func (s *stage) leaveOpen(f *follower) {
 	time.Sleep(300 * time.Millisecond)
 	tx := s.Raw().MustBegin()
-	tx.MustExec(`SELECT pg_current_xact_id() /* held open */`)
-	time.Sleep(300 * time.Millisecond) // what was committed before is read by then
-	before := f.count()
+	var number string
+	if err := tx.Get(&number, `SELECT pg_current_xact_id()::text /* held open */`); err != nil {
+		s.t.Error(err)
+		return
+	}
 	time.Sleep(hold(s.t))
-	if held := f.count() - before; held > 0 {
-		s.t.Errorf("%d signals came although something in front of them could", held)
+	var behind []string // what was written in transactions that began later
+	if err := s.Raw().Select(&behind, `SELECT source_ref FROM signals WHERE workspace_id = $1 AND commit_xid > $2::xid8`, s.home.id, number); err != nil {
+		s.t.Error(err)
+	}
+	got := f.got()
+	for _, ref := range behind {
+		if got[ref] > 0 {
+			s.t.Errorf("%s came although something in front of it could", ref)
+			break
+		}
+	}
+	if len(behind) == 0 {
+		s.t.Error("nothing was written while the transaction was open")
 	}
 	held, err := inbox.NewStore(s.Console(), s.box).HeldBack(s.t.Context(), s.home.id)
 	if err != nil || held.Signals == 0 || time.Since(held.Since) < hold(s.t)/2 {
