@@ -48,6 +48,7 @@ check: ## format, vet, lint, generated files, module files
 bench: setup-run ## measure ingestion against its limit and against a naive design
 	@$(MAKE) --no-print-directory build
 	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench ingest $(BENCH) && bin/keyhook bench lone && bin/keyhook bench idle && bin/keyhook bench timing
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench read
 
 bench-stored: setup-run ## the same with 5 million signals and 10 million deliveries there before (a quarter of an hour, 10 GB)
 	@$(MAKE) --no-print-directory build

@@ -131,6 +131,15 @@ func visible(text string) string {
 	}, text)
 }
 
+// VisibleText is visible for a text of several lines.
+func VisibleText(text string) string {
+	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = visible(strings.ReplaceAll(line, "\t", "    "))
+	}
+	return strings.Join(lines, "\n")
+}
+
 // controlPicture is the printable character for a control character.
 func controlPicture(r rune) rune {
 	if r == 0x7f {

@@ -196,7 +196,7 @@ func Key(p KeyPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = keyTrail(p).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = trail("Audit trail of this key", p.Trail).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

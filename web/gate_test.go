@@ -33,11 +33,33 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/keys/{key}/deactivate/dialog": {200, 403, ""},
 	"POST /w/{workspace}/keys/{key}/deactivate":       {303, 403, ""},
 	"POST /w/{workspace}/keys/{key}/reactivate":       {303, 403, ""},
+
+	"GET /w/{workspace}/signals":                    {200, 200, ""},
+	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
+	"GET /w/{workspace}/signals/{signal}/body":      {200, 403, ""},
+	"GET /w/{workspace}/signals/retention":          {403, 403, ""},
+	"POST /w/{workspace}/signals/retention":         {403, 403, "keep=x"},
+	"GET /w/{workspace}/tokens":                     {403, 403, ""},
+	"GET /w/{workspace}/tokens/new":                 {403, 403, ""},
+	"POST /w/{workspace}/tokens":                    {403, 403, "name="},
+	"GET /w/{workspace}/tokens/{token}":             {403, 403, ""},
+	"POST /w/{workspace}/tokens/{token}/saved":      {403, 403, "saved=true"}, // shown to none of them
+	"GET /w/{workspace}/tokens/{token}/deactivate":  {403, 403, ""},
+	"POST /w/{workspace}/tokens/{token}/deactivate": {403, 403, ""},
+	"POST /w/{workspace}/tokens/{token}/reactivate": {403, 403, ""},
+}
+
+// forManagers says what owner and admin get where a member may not.
+var forManagers = map[string]int{
+	"GET /w/{workspace}/signals/retention": 200, "POST /w/{workspace}/signals/retention": 422,
+	"GET /w/{workspace}/tokens": 200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
+	"GET /w/{workspace}/tokens/{token}": 200, "GET /w/{workspace}/tokens/{token}/deactivate": 200,
+	"POST /w/{workspace}/tokens/{token}/deactivate": 303, "POST /w/{workspace}/tokens/{token}/reactivate": 303,
 }
 
 // open are the routes that need no workspace.
 var open = []string{
-	"GET /static/", "POST /csp-report", "POST /preferences/theme", "GET /docs/send", "GET /docs/errors", "GET /docs", "GET /setup", "POST /setup",
+	"GET /static/", "POST /csp-report", "POST /preferences/theme", "GET /docs/send", "GET /docs/errors", "GET /docs/read", "GET /docs", "GET /setup", "POST /setup",
 	"GET /password", "POST /password", "GET /sign-in", "POST /sign-in", "POST /sign-out", "GET /{$}", "GET /account/password",
 	"POST /account/password", "GET /workspaces", "GET /workspaces/new", "POST /workspaces", "/",
 }
@@ -77,13 +99,16 @@ func TestRoles(t *testing.T) {
 		}
 		ask := func(c *client, slug, key string) answer {
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			return c.do(method, path, form)
 		}
-		own := s.home.key.ID.String()
+		own, others := s.home.named(pattern), s.foreign.named(pattern)
 		for who, c := range insiders {
 			status := want.member
+			if managers, ok := forManagers[pattern]; ok && (who == "owner" || who == "admin") {
+				status = managers
+			}
 			if who == "auditor" {
 				status = want.auditor
 			}
@@ -93,14 +118,15 @@ func TestRoles(t *testing.T) {
 		}
 		before := s.state()
 		for who, c := range insiders {
-			if strings.Contains(pattern, "{key}") && (who != "auditor" || want.auditor != 403) {
-				foreign, random, malformed := ask(c, s.home.slug, s.foreign.key.ID.String()), ask(c, s.home.slug, uuid.NewString()), ask(c, s.home.slug, "x'--")
+			allowed := want.member != 403 && (who != "auditor" || want.auditor != 403) || forManagers[pattern] != 0 && (who == "owner" || who == "admin")
+			if strings.Count(pattern, "{") > 1 && !strings.Contains(pattern, "{$}") && allowed {
+				foreign, random, malformed := ask(c, s.home.slug, others), ask(c, s.home.slug, uuid.NewString()), ask(c, s.home.slug, "x'--")
 				if foreign.StatusCode != 404 || foreign.masked() != random.masked() || random.masked() != malformed.masked() {
 					t.Errorf("%s for %s: another workspace's key = %d, a random one %d, a malformed one %d; want the same 404", pattern, who,
 						foreign.StatusCode, random.StatusCode, malformed.StatusCode)
 				}
 			}
-			foreign, random, malformed := ask(c, s.foreign.slug, s.foreign.key.ID.String()), ask(c, "no-such-place", own), ask(c, "A%00B", own)
+			foreign, random, malformed := ask(c, s.foreign.slug, others), ask(c, "no-such-place", own), ask(c, "A%00B", own)
 			if foreign.StatusCode != 404 || foreign.masked() != random.masked() || random.masked() != malformed.masked() {
 				t.Errorf("%s for %s: another workspace = %d, none %d, a malformed one %d; want the same 404", pattern, who,
 					foreign.StatusCode, random.StatusCode, malformed.StatusCode)
@@ -148,6 +174,7 @@ func (s *stage) state() (rows []string) {
 	s.t.Helper()
 	const query = `
 		SELECT 'key ' || id || name || is_active || note FROM webhook_keys
+		UNION ALL SELECT 'token ' || id || name || is_active FROM tokens
 		UNION ALL SELECT 'entry ' || chain || seq FROM audit_log
 		UNION ALL SELECT 'user ' || id || name FROM users
 		UNION ALL SELECT 'workspace ' || id || name FROM workspaces
@@ -170,7 +197,7 @@ func TestCrossOrigin(t *testing.T) {
 		if method != http.MethodPost {
 			continue
 		}
-		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String()).Replace(path)
+		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String()).Replace(path)
 		if path == "/sign-out" || path == "/csp-report" {
 			path += "?" // asked like the others, but it would end the session
 		}

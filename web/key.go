@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
 	"keyhook/internal/inbox"
@@ -45,7 +47,7 @@ func (s *Server) renderKey(w http.ResponseWriter, r *http.Request, m account.Mem
 	if page.Deliveries, err = s.deliveries(r, m, key); err != nil {
 		return err
 	}
-	if page.Trail, err = s.trailOf(r, m, key); err != nil {
+	if page.Trail, err = s.trailOf(r, m, key.ID); err != nil {
 		return err
 	}
 	return render(w, r, status, views.Key(page))
@@ -168,9 +170,9 @@ func deliveryRow(d inbox.Delivery) views.DeliveryRow {
 	return row
 }
 
-// trailOf is the key's own part of the audit trail.
-func (s *Server) trailOf(r *http.Request, m account.Member, key keyring.Key) ([]views.TrailEntry, error) {
-	entries, err := s.trail.Of(r.Context(), audit.ChainOf(m.Workspace.ID), key.ID.String(), trailEntries)
+// trailOf is the part of the audit trail that is about one thing.
+func (s *Server) trailOf(r *http.Request, m account.Member, id uuid.UUID) ([]views.TrailEntry, error) {
+	entries, err := s.trail.Of(r.Context(), audit.ChainOf(m.Workspace.ID), id.String(), trailEntries)
 	if err != nil {
 		return nil, err
 	}

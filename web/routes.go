@@ -30,6 +30,7 @@ func (s *Server) routes() []route {
 
 		{Pattern: "GET /docs/send", public: s.showSendDocs},
 		{Pattern: "GET /docs/errors", public: s.showErrorDocs},
+		{Pattern: "GET /docs/read", public: s.showReadDocs},
 		{Pattern: "GET /docs", public: s.goToDocs},
 
 		{Pattern: "GET /setup", public: s.showSetUp},
@@ -62,6 +63,21 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/keys/{key}/deactivate/dialog", Permission: account.EditKeys, member: s.askInDialog},
 		{Pattern: "POST /w/{workspace}/keys/{key}/deactivate", Permission: account.EditKeys, member: s.deactivateKey},
 		{Pattern: "POST /w/{workspace}/keys/{key}/reactivate", Permission: account.EditKeys, member: s.reactivateKey},
+
+		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},
+		{Pattern: "GET /w/{workspace}/signals/{signal}", Permission: account.ViewKeys, member: s.showSignal},
+		{Pattern: "GET /w/{workspace}/signals/{signal}/body", Permission: account.ViewPayloads, member: s.downloadBody},
+		{Pattern: "GET /w/{workspace}/signals/retention", Permission: account.ManageWorkspace, member: s.showRetention},
+		{Pattern: "POST /w/{workspace}/signals/retention", Permission: account.ManageWorkspace, member: s.setRetention},
+
+		{Pattern: "GET /w/{workspace}/tokens", Permission: account.ManageTokens, member: s.showTokens},
+		{Pattern: "GET /w/{workspace}/tokens/new", Permission: account.ManageTokens, member: s.showNewToken},
+		{Pattern: "POST /w/{workspace}/tokens", Permission: account.ManageTokens, member: s.issueToken},
+		{Pattern: "GET /w/{workspace}/tokens/{token}", Permission: account.ManageTokens, member: s.showToken},
+		{Pattern: "POST /w/{workspace}/tokens/{token}/saved", Permission: account.ManageTokens, member: s.confirmTokenSaved},
+		{Pattern: "GET /w/{workspace}/tokens/{token}/deactivate", Permission: account.ManageTokens, member: s.askToDeactivateToken},
+		{Pattern: "POST /w/{workspace}/tokens/{token}/deactivate", Permission: account.ManageTokens, member: s.deactivateToken},
+		{Pattern: "POST /w/{workspace}/tokens/{token}/reactivate", Permission: account.ManageTokens, member: s.reactivateToken},
 
 		{Pattern: "/", public: s.notFound},
 	}

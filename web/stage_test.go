@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -22,6 +24,8 @@ import (
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 	"keyhook/internal/pgtest"
+	"keyhook/internal/postgres"
+	"keyhook/internal/seal"
 	"keyhook/web"
 )
 
@@ -33,6 +37,9 @@ type stage struct {
 	server   *httptest.Server
 	accounts *account.Store
 	keys     *keyring.Store
+
+	ingestion *postgres.DB
+	box       *seal.Box
 
 	home, foreign workspace
 
@@ -53,12 +60,26 @@ type workspace struct {
 	slug  string
 	owner uuid.UUID
 	key   keyring.Key
+	token keyring.Token
+	at    uuid.UUID // a signal
+}
+
+// named is the id of what a route's pattern names.
+func (w workspace) named(pattern string) string {
+	switch {
+	case strings.Contains(pattern, "{token}"):
+		return w.token.ID.String()
+	case strings.Contains(pattern, "{signal}"):
+		return w.at.String()
+	}
+	return w.key.ID.String()
 }
 
 func newStage(t *testing.T, change ...func(*web.Config)) *stage {
 	t.Helper()
 	s := &stage{Database: pgtest.New(t), t: t}
 	box, log, console := pgtest.Box(t), pgtest.Log(t), s.Console()
+	s.box, s.ingestion = box, s.Ingestion()
 	s.accounts, s.keys = account.NewStore(console, box, log), keyring.NewStore(console, box)
 	config := web.Config{
 		PublicURL: "http://127.0.0.1", HooksURL: "http://hooks.example", MaxBody: "1 MiB",
@@ -86,7 +107,33 @@ func (s *stage) newWorkspace(name string) workspace {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return workspace{id: w.ID, slug: w.Slug, owner: owner, key: issued.Key}
+	token, err := s.keys.IssueToken(s.t.Context(), by, keyring.TokenDraft{Name: name + " token", Scopes: keyring.Scopes()}, "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	made := workspace{id: w.ID, slug: w.Slug, owner: owner, key: issued.Key, token: token.Token}
+	made.at = s.arrive(made, "order.created", "application/json", `{"id":1}`)
+	return made
+}
+
+// arrive stores an event as ingestion does, and returns the signal's id.
+func (s *stage) arrive(w workspace, event, contentType, body string) uuid.UUID {
+	s.t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	arrival := inbox.Arrival{
+		ID: id, WorkspaceID: w.id, KeyID: w.key.ID, KeyVersion: w.key.Version, Generation: 1, Method: inbox.ByAPIKey, Status: 200,
+		Scheme: "generic", Endpoint: "/hooks/{key id}", Address: "192.0.2.1", ContentType: contentType, Headers: `{"user-agent":"test"}`,
+		EventType: event, Source: w.key.Source, Body: []byte(body), BodySize: int64(len(body)),
+		ReceivedAt: time.Now().UTC().Truncate(time.Microsecond), Began: time.Now(),
+	}
+	err := s.ingestion.InTx(context.Background(), func(tx *sqlx.Tx) error {
+		_, err := inbox.NewAppender(s.box).Append(context.Background(), tx, []inbox.Arrival{arrival})
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return id
 }
 
 func (s *stage) newUser(name string) uuid.UUID {

@@ -20,6 +20,7 @@ import (
 
 type benchCmd struct {
 	Ingest benchIngestCmd `cmd:"" help:"Ingestion beside its limit and a naive design."`
+	Read   benchReadCmd   `cmd:"" help:"Reading by cursor, latency to readers that wait, and what open streams cost."`
 	Lone   benchLoneCmd   `cmd:"" help:"What one client alone waits for, beside a bare commit."`
 	Idle   benchIdleCmd   `cmd:"" help:"What connections cost that are open and silent."`
 	Stored benchStoredCmd `cmd:"" help:"Ingestion into a database that holds millions of rows, beside an empty one. Takes a quarter of an hour and 10 GB."`
@@ -57,7 +58,7 @@ func newLaboratory(ctx context.Context, a app, pgBin string) (lab *laboratory, e
 	if lab.db, err = openDatabase(ctx, c, own, lab.log); err != nil {
 		return lab, err
 	}
-	s, err := begin(ctx, a, config.Database{URL: lab.db.url, DataDir: lab.dir}, config.MasterKey{})
+	s, err := begin(ctx, a, configOf(lab), masterKeyOf(lab))
 	if err != nil {
 		return lab, err
 	}
@@ -76,6 +77,12 @@ func newLaboratory(ctx context.Context, a app, pgBin string) (lab *laboratory, e
 	lab.pool, err = postgres.Open(ctx, lab.db.url, postgres.Maintenance)
 	return lab, err
 }
+
+func configOf(lab *laboratory) config.Database {
+	return config.Database{URL: lab.db.url, DataDir: lab.dir}
+}
+
+func masterKeyOf(*laboratory) config.MasterKey { return config.MasterKey{} } // in the data folder
 
 func (lab *laboratory) close() {
 	for _, end := range lab.ends {

@@ -15,15 +15,17 @@ import (
 
 	"keyhook/internal/bench"
 	"keyhook/internal/config"
+	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
+	"keyhook/web/api"
 )
 
 type benchServerCmd struct {
 	config.Database
 	config.MasterKey
-	Design  string `enum:"limit,ingest,naive" required:"" help:"Which server."`
+	Design  string `enum:"limit,ingest,naive,read" required:"" help:"Which server."`
 	Profile string `help:"File for a profile of its processor time."`
 }
 
@@ -31,7 +33,7 @@ type benchServerCmd struct {
 func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 	saveMemory()
 	d := &database{url: c.URL, direct: c.Direct()}
-	box, err := d.prepare(ctx, c.MasterKey, c.DataDir, false)
+	box, err := d.prepare(ctx, c.MasterKey, c.DataDir, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -51,6 +53,16 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		go ingest.NewRollup(db, log).Run(context.WithoutCancel(ctx))
 	}
 	var handler http.Handler = ingest.NewHandler(ingest.Config{MaxBody: 1 << 20}, keyring.NewCache(keyring.NewStore(db, box)), writer, metrics, log)
+	if c.Design == "read" {
+		reading, err := postgres.Open(ctx, d.url, postgres.Reading)
+		if err != nil {
+			return err
+		}
+		defer reading.Close()
+		readers := api.NewServer(api.Config{}, reading, keyring.NewStore(reading, box), inbox.NewStore(reading, box), log)
+		go readers.Run(context.WithoutCancel(ctx))
+		handler = ingest.Prefixed(handler, readers)
+	}
 	if c.Design == "naive" {
 		wide, err := postgres.Open(ctx, d.url, postgres.Naive)
 		if err != nil {

@@ -104,9 +104,9 @@ func (d *database) close(log *slog.Logger) {
 	}
 }
 
-// prepare brings the schema up and unlocks the secrets, both under the migration
-// lock. With apply false it refuses where migrations are missing.
-func (d *database) prepare(ctx context.Context, m config.MasterKey, dataDir string, apply bool) (box *seal.Box, err error) {
+// prepare brings the schema up, unlocks the secrets and looks whether the database
+// was restored, all under the migration lock. With apply false it refuses where migrations are missing.
+func (d *database) prepare(ctx context.Context, m config.MasterKey, dataDir string, apply bool, log *slog.Logger) (box *seal.Box, err error) {
 	if m.File == "" {
 		if err := makeDataDir(dataDir); err != nil { // the first start puts the master key there
 			return nil, err
@@ -132,7 +132,14 @@ func (d *database) prepare(ctx context.Context, m config.MasterKey, dataDir stri
 		if box, err = instance.Unlock(ctx, db, m.Path(dataDir)); err != nil {
 			return err
 		}
-		return keyring.NewStore(db, box).CheckMasterKeys(ctx)
+		if err := keyring.NewStore(db, box).CheckMasterKeys(ctx); err != nil {
+			return err
+		}
+		restored, err := instance.KeepOrder(ctx, db)
+		if restored {
+			log.Warn("the database was restored, or went back to an earlier state: readers go on behind what they have had")
+		}
+		return err
 	})
 	return box, rights(err)
 }

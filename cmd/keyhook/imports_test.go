@@ -12,6 +12,8 @@ import (
 // of ours may import. cmd/keyhook may import all of them.
 var mayImport = map[string][]string{
 	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "fault", "oneline", "static"},
+	"web/api":            {"keyring", "inbox", "postgres", "fault"},
+	"web/api/client":     {},
 	"views":              {"static"},
 	"static":             {},
 	"migrations":         {},

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
 	"keyhook/internal/keyring"
@@ -138,7 +136,7 @@ type keyDeactivateCmd struct {
 
 // Run deactivates a key.
 func (c *keyDeactivateCmd) Run(ctx context.Context, a app) error {
-	return c.change(ctx, a, c.ID, "deactivated", (*keyring.Store).Deactivate)
+	return c.change(ctx, a, c.ID, "key", "deactivated", (*keyring.Store).Deactivate)
 }
 
 type keyReactivateCmd struct {
@@ -148,30 +146,7 @@ type keyReactivateCmd struct {
 
 // Run reactivates a key.
 func (c *keyReactivateCmd) Run(ctx context.Context, a app) error {
-	return c.change(ctx, a, c.ID, "reactivated", (*keyring.Store).Reactivate)
-}
-
-func (c *inWorkspace) change(ctx context.Context, a app, text, done string, act func(*keyring.Store, context.Context, audit.Actor, uuid.UUID) (bool, error)) error {
-	id, err := uuid.Parse(text)
-	if err != nil {
-		return misuse("%q is not a key's id", text)
-	}
-	s, by, err := c.begin(ctx, a)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	changed, err := act(s.keys, ctx, by, id)
-	if err != nil {
-		return err
-	}
-	return c.print(a.out, map[string]any{"id": id, "changed": changed}, func(w io.Writer) {
-		if changed {
-			fmt.Fprintf(w, "%s %s\n", done, id)
-		} else {
-			fmt.Fprintf(w, "%s was %s already\n", id, done)
-		}
-	})
+	return c.change(ctx, a, c.ID, "key", "reactivated", (*keyring.Store).Reactivate)
 }
 
 type keyImportCmd struct {

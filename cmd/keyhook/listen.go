@@ -87,6 +87,7 @@ func (on *listeners) servers(h *house, profiling bool, log *slog.Logger) []serve
 	console := http.NewServeMux()
 	console.Handle("GET /healthz", health)
 	console.Handle("GET /readyz", health)
+	console.Handle("/api/v1/", h.api)
 	console.Handle("/", h.web)
 
 	var list []server

@@ -24,6 +24,7 @@ import (
 	"keyhook/internal/postgres"
 	"keyhook/migrations"
 	"keyhook/web"
+	"keyhook/web/api"
 )
 
 type serveCmd struct {
@@ -68,7 +69,7 @@ func (c *serveCmd) Run(ctx context.Context, a app) error {
 
 // A house is everything that serve has put together.
 type house struct {
-	console, ingestion, maintenance *postgres.DB
+	console, ingestion, reading, maintenance *postgres.DB
 
 	pulse      *postgres.DB // for /readyz alone
 	migrations []string     // that the schema must have
@@ -81,6 +82,7 @@ type house struct {
 	hooks    *ingest.Handler
 	upkeep   *inbox.Store // partitions and retention
 	web      *web.Server
+	api      *api.Server
 	metrics  *prometheus.Registry
 	draining atomic.Bool
 }
@@ -115,10 +117,11 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	var workers sync.WaitGroup
 	workers.Go(func() { h.writer.Run(working) })
+	workers.Go(func() { h.api.Run(working) })
 	workers.Go(func() { h.rollup.Run(working) })
 	workers.Go(func() { h.hear(working, db.direct, log) })
 	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
-	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.upkeep.Forget) })
+	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.forget) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
 	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
 	defer workers.Wait()
@@ -130,7 +133,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 
 // build makes the stores and the two fronts. Nothing runs yet.
 func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *slog.Logger) (_ *house, err error) {
-	box, err := db.prepare(ctx, c.MasterKey, c.DataDir, c.Migrate)
+	box, err := db.prepare(ctx, c.MasterKey, c.DataDir, c.Migrate, log)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +146,7 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	for _, pool := range []struct {
 		db      **postgres.DB
 		purpose postgres.Purpose
-	}{{&h.console, postgres.Console}, {&h.ingestion, postgres.Ingestion}, {&h.maintenance, postgres.Maintenance}, {&h.pulse, postgres.Health}} {
+	}{{&h.console, postgres.Console}, {&h.ingestion, postgres.Ingestion}, {&h.reading, postgres.Reading}, {&h.maintenance, postgres.Maintenance}, {&h.pulse, postgres.Health}} {
 		if *pool.db, err = postgres.Open(ctx, db.url, pool.purpose); err != nil {
 			return nil, err
 		}
@@ -151,7 +154,7 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	if h.migrations, err = migrations.Names(); err != nil {
 		return nil, err
 	}
-	registerPools(h.metrics, h.console, h.ingestion, h.maintenance, h.pulse)
+	registerPools(h.metrics, h.console, h.ingestion, h.reading, h.maintenance, h.pulse)
 
 	h.accounts, h.keys = account.NewStore(h.console, box, log), keyring.NewStore(h.console, box)
 	h.upkeep = inbox.NewStore(h.maintenance, box)
@@ -166,11 +169,12 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 		ingest.Config{DocsURL: on.hooksURL(), MaxBody: int64(c.MaxBody), TrustedProxies: c.Proxies},
 		h.cache, h.writer, counted, log)
 	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
+	h.api = api.NewServer(api.Config{DocsURL: on.publicURL, Secure: c.secure()}, h.reading, keyring.NewStore(h.reading, box), inbox.NewStore(h.reading, box), log)
 	return h, nil
 }
 
 func (h *house) close() {
-	for _, db := range []*postgres.DB{h.console, h.ingestion, h.maintenance, h.pulse} {
+	for _, db := range []*postgres.DB{h.console, h.ingestion, h.reading, h.maintenance, h.pulse} {
 		if db != nil {
 			db.Close()
 		}
@@ -191,6 +195,7 @@ func (h *house) run(ctx context.Context, servers []server, delay time.Duration, 
 	case <-ctx.Done():
 	}
 	h.draining.Store(true)
+	h.api.Drain() // those who stay go on elsewhere
 	if err == nil && errors.Is(context.Cause(ctx), errTerminated) && delay > 0 {
 		log.Info("draining", "delay", delay)
 		err = waitFor(delay, failures)

@@ -29,23 +29,25 @@ func begin(ctx context.Context, a app, c config.Database, m config.MasterKey) (*
 	if err := m.Validate(); err != nil {
 		return nil, &usageError{err}
 	}
-	return open(ctx, a, c, join, func(db *database) (*seal.Box, error) { return db.prepare(ctx, m, c.DataDir, true) })
+	return open(ctx, a, c, join, func(db *database, log *slog.Logger) (*seal.Box, error) {
+		return db.prepare(ctx, m, c.DataDir, true, log)
+	})
 }
 
 // look opens the stores for a command that lists: it finds the database as it is,
 // and makes neither a schema nor a master key. Call close at its end.
 func look(ctx context.Context, a app, c config.Database) (*session, error) {
-	return open(ctx, a, c, find, func(db *database) (*seal.Box, error) { return nil, db.checkMigrated(ctx) })
+	return open(ctx, a, c, find, func(db *database, _ *slog.Logger) (*seal.Box, error) { return nil, db.checkMigrated(ctx) })
 }
 
-func open(ctx context.Context, a app, c config.Database, need access, prepare func(*database) (*seal.Box, error)) (*session, error) {
+func open(ctx context.Context, a app, c config.Database, need access, prepare func(*database, *slog.Logger) (*seal.Box, error)) (*session, error) {
 	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	db, err := openDatabase(ctx, c, need, log)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{db: db, log: log, by: audit.Actor{Kind: audit.CLI, ID: operator(), Label: operator()}}
-	if s.box, err = prepare(db); err != nil {
+	if s.box, err = prepare(db, log); err != nil {
 		s.close()
 		return nil, err
 	}

@@ -30,4 +30,14 @@ const (
 	CredentialsShown Action = "key.credentials_shown"
 	SecretPasted     Action = "key.secret_pasted"     // a secret that was made elsewhere
 	CredentialsSaved Action = "key.credentials_saved" // the person confirmed having saved them
+
+	TokenCreated     Action = "token.created"
+	TokenShown       Action = "token.shown"
+	TokenSaved       Action = "token.saved" // the person confirmed having saved it
+	TokenDeactivated Action = "token.deactivated"
+	TokenReactivated Action = "token.reactivated"
+
+	RetentionChanged Action = "workspace.retention_changed"
+	PayloadViewed    Action = "signal.payload_viewed"
+	UnreadDeleted    Action = "signals.deleted_unread" // a reader was too slow for the hard limit
 )

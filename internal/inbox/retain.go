@@ -8,8 +8,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// KeptFor is how long a delivery and its signal are kept, and so for how long an
-// event that comes again is recognised as the same. Counts stay for good.
+// KeptFor is how long a delivery is kept, without its body once that is not kept
+// any more. Counts stay for good.
 const KeptFor = 90 * 24 * time.Hour
 
 // The methods here need a Store on the maintenance pool: the other roles may make
@@ -35,24 +35,26 @@ const forgetAtOnce = 1000
 
 // Forget deletes what is past its time, a little at a time, and then the weeks
 // that nothing needs any more: what was kept of refused requests after 7 days,
-// the quotas of past minutes, signals and deliveries after [KeptFor].
-func (s *Store) Forget(ctx context.Context) error {
+// the quotas of past minutes, signals as the rules say, deliveries after [KeptFor].
+func (s *Store) Forget(ctx context.Context, rules []Rule) error {
 	const bodies = `
 		DELETE FROM refused_requests WHERE delivery_id IN (
 			SELECT delivery_id FROM refused_requests WHERE kept_at < now() - interval '7 days' LIMIT $1)`
 	const quotas = `
 		DELETE FROM refused_request_quotas WHERE (scope, minute) IN (
 			SELECT scope, minute FROM refused_request_quotas WHERE minute < now() - interval '5 minutes' LIMIT $1)`
-	const signals = `
-		DELETE FROM signals WHERE id IN (
-			SELECT id FROM signals WHERE id < uuid_floor(now() - make_interval(secs => $2)) ORDER BY id LIMIT $1)`
 	const firsts = `
 		DELETE FROM first_bodies WHERE ctid = ANY (ARRAY(
 			SELECT ctid FROM first_bodies WHERE delivery_id < uuid_floor(now() - make_interval(secs => $2)) LIMIT $1))`
+	for _, rule := range rules {
+		if err := s.forgetSignals(ctx, rule); err != nil {
+			return err
+		}
+	}
 	for _, task := range []struct {
 		query string
 		args  []any
-	}{{bodies, nil}, {quotas, nil}, {signals, []any{KeptFor.Seconds()}}, {firsts, []any{KeptFor.Seconds()}}} {
+	}{{bodies, nil}, {quotas, nil}, {firsts, []any{KeptFor.Seconds()}}} {
 		if err := s.forget(ctx, task.query, task.args...); err != nil {
 			return err
 		}

@@ -12,11 +12,12 @@ import (
 	"keyhook/internal/fault"
 )
 
-// The form of an API key: a prefix, 32 random base62 characters (190 bits), and
+// The form of an API key, and of a token: a prefix, 32 random base62 characters (190 bits), and
 // the CRC-32 of those as 6 more, so that a typo is seen without a look-up and a
 // scanner can tell a key from chance.
 const (
 	apiKeyPrefix = "khk_"
+	tokenPrefix  = "kht_"
 	randomLen    = 32
 	sumLen       = 6
 	apiKeyLen    = len(apiKeyPrefix) + randomLen + sumLen
@@ -47,6 +48,12 @@ func (c Credential) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
 func NewAPIKey() Credential {
 	random := randomText(randomLen)
 	return Credential{apiKeyPrefix + random + checksum(random)}
+}
+
+// NewToken returns a new random token for a program.
+func NewToken() Credential {
+	random := randomText(randomLen)
+	return Credential{tokenPrefix + random + checksum(random)}
 }
 
 // NewSecret returns a new random signing secret: whsec_ and base64 of 32 bytes.

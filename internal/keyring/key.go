@@ -1,12 +1,14 @@
-// Package keyring issues webhook keys and recognises what senders present. The
-// console manages keys through it, and ingestion authenticates senders through
-// it. It owns the tables webhook_keys, webhook_key_credentials, form_nonces and
-// key_allowances.
+// Package keyring issues webhook keys, and tokens for programs, and recognises
+// what senders and programs present. The console manages both through it,
+// ingestion authenticates senders and the API programs. It owns the tables
+// webhook_keys, webhook_key_credentials, form_nonces, key_allowances, tokens and
+// token_form_nonces.
 //
 // A key is an API key and a signing secret; a provider's has the secret alone, and
 // may be there before it. What Keyhook makes is shown once: afterwards the API key
 // is a hash and the secret is sealed. A key is deactivated, never
-// deleted alone, so that whatever names it can still be read.
+// deleted alone, so that whatever names it can still be read. A token is shown
+// once too, and afterwards a hash; it is deactivated in the same way.
 package keyring
 
 import (

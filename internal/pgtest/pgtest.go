@@ -61,10 +61,11 @@ func create(t testing.TB, from func() (string, error)) *Database {
 	return &Database{URL: urlOf(name), t: t}
 }
 
-// Console returns a pool as the console has it; Ingestion and Maintenance
+// Console returns a pool as the console has it; Ingestion, Reading and Maintenance
 // likewise. They are closed when the test ends.
 func (d *Database) Console() *postgres.DB     { return d.open(postgres.Console) }
 func (d *Database) Ingestion() *postgres.DB   { return d.open(postgres.Ingestion) }
+func (d *Database) Reading() *postgres.DB     { return d.open(postgres.Reading) }
 func (d *Database) Maintenance() *postgres.DB { return d.open(postgres.Maintenance) }
 
 func (d *Database) open(purpose postgres.Purpose) *postgres.DB {

@@ -29,11 +29,12 @@ type Purpose struct {
 }
 
 // The pools. Ingestion must be able to answer within 2.5 s, the console within
-// 6 s; maintenance (migrations, retention, exports) takes as long as it takes.
+// 6 s; programs that read must not keep people waiting; maintenance (migrations, retention, exports) takes as long as it takes.
 // Health asks whether the database is there, whatever load the others are under.
 var (
 	Ingestion   = Purpose{"ingestion", "keyhook_ingest", 2 * time.Second, 1800 * time.Millisecond, 16}
 	Console     = Purpose{"console", "keyhook_console", 6 * time.Second, 5 * time.Second, 10}
+	Reading     = Purpose{"reading", "keyhook_console", 6 * time.Second, 5 * time.Second, 8}
 	Maintenance = Purpose{"maintenance", "", 0, 0, 4}
 	Health      = Purpose{"health", "", 2 * time.Second, 1800 * time.Millisecond, 2}
 	Naive       = Purpose{"naive", "", 0, 0, 16} // the benchmark's, as wide as ingestion's

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -114,6 +115,29 @@ func TestCanary(t *testing.T) {
 	p.click(`input[name=allow_in_url]`)
 	p.follow(`form[action$="/edit"] [type=submit]`)
 
+	p.open(server.url + "/w/harbour-pine/tokens/new")
+	p.fill("input[name=name]", "Canary reader")
+	p.follow("#token-form [type=submit]")
+	shownToken := p.value("#token")
+	p.click(`[data-gate]`)
+	p.resend()
+	p.goBack()
+	if text := p.everything(); strings.Contains(text, shownToken) {
+		t.Error("after going back the page holds the token")
+	}
+	madeToken := server.newToken("harbour-pine", "Canary command")
+	for _, header := range []string{"Bearer " + shownToken, "Bearer " + madeToken, "Basic " + shownToken, "Bearer " + shownToken + "x"} {
+		for _, path := range []string{"/api/v1/signals", "/api/v1/signals/" + shownToken, "/api/v1/signals?after=" + madeToken, "/w/" + madeToken} {
+			request, _ := http.NewRequest(http.MethodGet, server.url+path, nil)
+			request.Header.Set("Authorization", header)
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+		}
+	}
+
 	server.sendEveryWay(id, c)
 	sum := sha256.Sum256([]byte(c.apiKey + " of the origin"))
 	imported := "wk_" + hex.EncodeToString(sum[:16])
@@ -126,7 +150,7 @@ func TestCanary(t *testing.T) {
 
 	secrets := map[string]string{
 		"API key": c.apiKey, "secret": c.secret, "password": ownerPassword, "second password": password, "set-up token": setupToken,
-		"imported API key": imported, "command's API key": apiKeyPattern.FindString(made), "command's secret": secretPattern.FindString(made),
+		"token": shownToken, "command's token": madeToken, "imported API key": imported, "command's API key": apiKeyPattern.FindString(made), "command's secret": secretPattern.FindString(made),
 	}
 	for name, secret := range secrets {
 		if len(secret) < 16 {

@@ -77,6 +77,20 @@ func TestCommands(t *testing.T) {
 		run("", "member", "add", "--workspace", slug, "--email", "b"+email, "--role", "auditor")
 		run("", "member", "remove", "--workspace", slug, "--email", "b"+email)
 		key := run("", "key", "create", "--workspace", slug, "--name", "Sender", "--expires-in", "90d")
+		token := run("", "token", "create", "--workspace", slug, "--name", "Reader", "--can", "read-signals", "--expires-in", "never")
+		if text, _ := token["token"].(string); !strings.HasPrefix(text, "kht_") || len(text) != 42 || token["id"] == "" {
+			t.Errorf("token create prints %v", token)
+		}
+		if listed := run("", "token", "list", "--workspace", slug); listed["n"] != 1 || strings.Contains(listed["text"].(string), token["token"].(string)) {
+			t.Errorf("token list prints %v", listed)
+		}
+		for _, action := range []string{"deactivate", "reactivate"} {
+			for _, changed := range []bool{true, false} {
+				if got := run("", "token", action, "--workspace", slug, token["id"].(string)); got["changed"] != changed {
+					t.Errorf("token %s prints %v, want changed %v", action, got, changed)
+				}
+			}
+		}
 		for _, field := range []string{"id", "workspace_id", "name", "scheme", "api_key", "secret", "signals_url", "hook_url"} {
 			if text, _ := key[field].(string); text == "" {
 				t.Errorf("key create leaves out %s: %v", field, key)
@@ -171,6 +185,10 @@ func TestMisuse(t *testing.T) {
 		{"key", "create", "--workspace", "w", "--name", "n", "--source", "Bad Source"},
 		{"key", "create", "--workspace", "w", "--name", "n", "--expires-in", "1000000h"},
 		{"key", "deactivate", "--workspace", "w", "not-an-id"},
+		{"token", "create", "--workspace", "w", "--name", "n"},
+		{"token", "create", "--workspace", "w", "--name", "n", "--can", "rule-all"},
+		{"token", "create", "--workspace", "w", "--name", " ", "--can", "read-signals"},
+		{"token", "deactivate", "--workspace", "w", "not-an-id"},
 		{"key", "import", "--workspace", "w", "--name", "n"},
 		{"key", "import", "--workspace", "w", "--name", "n", "--sha256", "zz"},
 		{"key", "import", "--workspace", "w", "--name", "n", "--sha256", "abcd"},

@@ -180,12 +180,13 @@ func freeAddress(t *testing.T) string {
 }
 
 // TestKilledUnderLoad: ten times Keyhook, its PostgreSQL or both are killed under
-// load, and no answer was a lie.
+// load, no answer was a lie, and a program that reads meanwhile gets each signal once.
 func TestKilledUnderLoad(t *testing.T) {
 	dir, address := newDataDir(t), freeAddress(t)
 	server := serve(t, dir, "KEYHOOK_ADDR="+address)
 	key := server.newKey()
 	s := newStorm(t, server.url+"/hooks/"+key["id"].(string), map[string]string{"X-API-Key": key["api_key"].(string)})
+	reader := server.follow("storm", "")
 	s.begin()
 	for round := range 10 {
 		time.Sleep(killAfter)
@@ -209,6 +210,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	for _, fault := range s.faults(rows) {
 		t.Error(fault)
 	}
+	reader.compare(rows)
 	repeated := 0
 	for _, answers := range s.answers {
 		repeated += len(answers) - 1

@@ -4,9 +4,11 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -87,6 +89,7 @@ func TestPagesBeforeSignIn(t *testing.T) {
 		{"sign-in", "/sign-in"},
 		{"docs-send", "/docs/send"},
 		{"docs-errors", "/docs/errors"},
+		{"docs-read", "/docs/read"},
 		{"not-found", "/nothing/here"},
 		{"set-up-gone", "/setup"},
 		{"password-link-gone", "/password"},
@@ -177,6 +180,42 @@ func TestPagesInUse(t *testing.T) {
 		p.open(page.url)
 		p.inspect(page.name)
 	}
+	signals, tokens := server.url+"/w/harbour-pine/signals", server.url+"/w/harbour-pine/tokens"
+	p.open(signals)
+	first := eval[string](p, `document.querySelector(".sigs .c-time a").href`)
+	for _, page := range []struct{ name, url string }{
+		{"signals", signals},
+		{"signal", first},
+		{"signals-retention", signals + "/retention"},
+		{"tokens-empty", tokens},
+		{"token-new", tokens + "/new"},
+	} {
+		p.open(page.url)
+		p.inspect(page.name)
+	}
+	p.open(signals + "/retention")
+	p.fill("input[name=keep]", "40000")
+	p.follow(`form[action$="/retention"] [type=submit]`)
+	p.inspect("signals-retention-error")
+	p.open(tokens + "/new")
+	p.fill("input[name=name]", "Warehouse loader")
+	p.follow("#token-form [type=submit]")
+	p.inspect("token-created")
+	token := eval[string](p, `document.querySelector("#token").value`)
+	p.click(`[data-gate]`)
+	p.follow(`form[action$="/saved"] [type=submit]`)
+	if text := p.everything(); strings.Contains(text, token) || len(token) != 42 {
+		t.Error("the token is on the page after the one that shows it")
+	}
+	p.inspect("token")
+	server.readSome(token)
+	p.open(signals)
+	p.inspect("signals-read")
+	p.open(tokens)
+	p.inspect("tokens")
+	p.open(eval[string](p, `document.querySelector(".tokens a").href`) + "/deactivate")
+	p.inspect("token-deactivate")
+
 	for _, span := range []string{"24h", "7d", "30d"} {
 		p.open(busiest + "?range=" + span)
 		p.inspectAgain("key-" + span)
@@ -207,6 +246,29 @@ func TestPagesInUse(t *testing.T) {
 			t.Errorf("%q typed for a name with odd white space: aria-disabled is %s", text, off)
 		}
 	}
+}
+
+// readSome reads a first page with a token and comes back with its cursor, and waits
+// until that is noted.
+func (p *program) readSome(token string) {
+	p.t.Helper()
+	cursor := ""
+	for range 2 {
+		request, err := http.NewRequest(http.MethodGet, p.url+"/api/v1/signals?limit=50&after="+cursor, nil)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		response.Body.Close()
+		if cursor = response.Header.Get("Keyhook-Cursor"); response.StatusCode != 200 {
+			p.t.Fatalf("reading = %d", response.StatusCode)
+		}
+	}
+	time.Sleep(2500 * time.Millisecond) // how far a token has read is noted every second
 }
 
 // inspectSchemes looks at what follows the choice of who sends, with scripts on

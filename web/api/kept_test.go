@@ -1,0 +1,81 @@
+package api_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"keyhook/internal/inbox"
+)
+
+// TestKept: how far a token has read is noted, also on a stream; a cursor that
+// missed something gets 410 with the oldest one, in a list, on a new stream and on
+// one that is open.
+func TestKept(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	start := s.list("").Cursor
+	s.addMany(s.home, "a", 20)
+	first := s.list("limit=5")
+	s.list("limit=5&after=" + first.Cursor)
+	events := inbox.NewStore(s.Console(), s.box)
+	behind := func(token uuid.UUID, want int) {
+		t.Helper()
+		for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+			readers, err := events.Readers(t.Context(), s.home.id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range readers {
+				if r.TokenID == token && r.Behind == want {
+					return
+				}
+			}
+			if time.Since(began) > 20*time.Second {
+				t.Fatalf("Readers = %+v, want one that is %d behind", readers, want)
+			}
+		}
+	}
+	behind(s.home.token.Token.ID, 15)
+	streaming := s.issue(s.home, "streaming")
+	open := s.listen(s.server.URL, streaming, "", "")
+	open.signals(20)
+	behind(streaming.Token.ID, 0)
+	token, err := s.keys.FindToken(t.Context(), s.home.id, streaming.Token.ID)
+	if err != nil || token.LastUsedAt == nil || time.Since(*token.LastUsedAt) > time.Minute {
+		t.Errorf("the token was last used at %v, %v", token.LastUsedAt, err)
+	}
+
+	keeper := inbox.NewStore(s.Maintenance(), s.box)
+	rule := inbox.Rule{Workspace: s.home.id, Keep: time.Millisecond, KeepUnread: time.Hour, Readers: []uuid.UUID{s.home.token.Token.ID, streaming.Token.ID}}
+	if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
+		t.Fatal(err)
+	}
+	if p := s.list(""); len(p.Signals) != 15 {
+		t.Errorf("%d signals are kept, want the 15 that the slow reader has not read", len(p.Signals))
+	}
+	for _, path := range []string{"/api/v1/signals?after=" + start, "/api/v1/signals/stream?after=" + start} {
+		a := s.get(path)
+		p := s.problem(a)
+		if a.StatusCode != 410 || p.Code != "CURSOR_EXPIRED" || p.OldestCursor != first.Cursor {
+			t.Errorf("%s = %d %s, want 410 and the cursor %s", path, a.StatusCode, a.body, first.Cursor)
+		}
+		if rest := s.list("after=" + p.OldestCursor); len(rest.Signals) != 15 {
+			t.Errorf("behind the oldest cursor are %d signals, want 15", len(rest.Signals))
+		}
+	}
+	rule.KeepUnread = time.Millisecond
+	s.addMany(s.home, "b", 3)
+	open.signals(3)
+	if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.get("/api/v1/signals?after=" + first.Cursor); a.StatusCode != 410 {
+		t.Errorf("after the hard limit = %d, want 410", a.StatusCode)
+	}
+	s.addMany(s.home, "c", 2)
+	if refs, _ := open.signals(2); refs[1] == "" {
+		t.Error("a stream that had everything does not go on")
+	}
+}

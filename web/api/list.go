@@ -1,0 +1,201 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"keyhook/internal/inbox"
+	"keyhook/internal/keyring"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+	maxWait      = 30 // seconds
+	latest       = "latest"
+)
+
+// A question is what a program asks for.
+type question struct {
+	workspace uuid.UUID
+	after     *inbox.Position // nil: from the oldest that is kept
+	limit     int
+	wait      time.Duration
+}
+
+// ask reads a list's parameters.
+func (s *Server) ask(r *http.Request, token keyring.Token) (q question, err error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return q, withDetail(validationError, "The query can't be read.")
+	}
+	q.workspace = token.WorkspaceID
+	if q.limit, err = number(query, "limit", defaultLimit, 1, maxLimit); err != nil {
+		return q, err
+	}
+	seconds, err := number(query, "wait", 0, 0, maxWait)
+	if err != nil {
+		return q, err
+	}
+	q.wait = time.Duration(seconds) * time.Second
+	q.after, err = s.place(r.Context(), token.WorkspaceID, query.Get("after"))
+	return q, err
+}
+
+func number(query url.Values, name string, normal, least, most int) (int, error) {
+	text := query.Get(name)
+	if text == "" {
+		return normal, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		return 0, withDetail(validationError, fmt.Sprintf("%s is a whole number from %d to %d.", name, least, most))
+	}
+	return n, nil
+}
+
+// place returns the position that a cursor stands for: nil for none, the end of
+// what can be read for "latest".
+func (s *Server) place(ctx context.Context, workspace uuid.UUID, cursor string) (*inbox.Position, error) {
+	switch cursor {
+	case "":
+		return nil, nil
+	case latest:
+		newest, err := s.events.Newest(ctx, workspace)
+		return &newest, err
+	}
+	position, err := inbox.ParseCursor(workspace, cursor)
+	return &position, err
+}
+
+// listSignals answers with what is behind a cursor. If there is nothing it waits,
+// as long as it is asked to, for the first that comes.
+func (s *Server) listSignals(w http.ResponseWriter, r *http.Request, token keyring.Token) error {
+	q, err := s.ask(r, token)
+	if err != nil {
+		return err
+	}
+	leave, err := s.enter(r.Context())
+	if err != nil {
+		return err
+	}
+	items, end, err := s.read(r.Context(), q)
+	if err == nil && q.after != nil { // one that can't be used says nothing of what was read
+		s.activity.read(token, *q.after)
+	}
+	if err != nil || len(items) > 0 || q.wait == 0 || s.isDraining() {
+		defer leave()
+		return s.answer(w, r, q.workspace, items, end, err)
+	}
+	leave() // who waits holds no page
+	q.after = &end
+	if items, err = s.await(w, r, token, q); err != nil {
+		return err
+	}
+	if leave, err = s.enter(r.Context()); err != nil {
+		return err
+	}
+	defer leave()
+	return s.answer(w, r, q.workspace, items, end, nil)
+}
+
+// enter takes one of the places for pages in memory; leave gives it back.
+func (s *Server) enter(ctx context.Context) (leave func(), err error) {
+	soon := time.NewTimer(2 * time.Second)
+	defer soon.Stop()
+	select {
+	case s.pages <- struct{}{}:
+		return func() { <-s.pages }, nil
+	case <-soon.C:
+		return nil, unavailable
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// read returns the page behind a position, and where it ends.
+func (s *Server) read(ctx context.Context, q question) ([]item, inbox.Position, error) {
+	page, err := s.events.Read(ctx, q.workspace, q.after, q.limit)
+	if err != nil {
+		return nil, inbox.Position{}, asProblem(err, func(p inbox.Position) string { return p.Cursor(q.workspace) })
+	}
+	return encode(q.workspace, page.Signals), page.End, nil
+}
+
+// await waits for signals behind q.after. A token that stopped working meanwhile
+// gets none.
+func (s *Server) await(w http.ResponseWriter, r *http.Request, token keyring.Token, q question) ([]item, error) {
+	ctx, done, err := s.readers.admit(r.Context(), token, false)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	stay(w)
+	ctx, cancel := context.WithTimeout(ctx, q.wait)
+	defer cancel()
+	f := s.hub.follow(q.workspace, *q.after)
+	defer f.leave()
+	for {
+		items, behind, changed := f.next(*q.after)
+		if behind {
+			items, _, err = s.read(ctx, q)
+			if ctx.Err() == nil && err != nil {
+				return nil, err
+			}
+		}
+		if len(items) > 0 {
+			valid, err := s.keys.ValidTokens(r.Context(), []uuid.UUID{token.ID})
+			if err == nil && !valid[token.ID] {
+				err = unauthorized
+			}
+			return items[:min(len(items), q.limit)], err
+		}
+		select {
+		case <-changed:
+		case <-s.draining:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ended(ctx)
+		}
+	}
+}
+
+// ended is why something open ended: nil where its time was up.
+func ended(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause == errTokenEnded {
+		return unauthorized
+	}
+	return nil
+}
+
+// answer writes a page. An empty one ends where it began.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, workspace uuid.UUID, items []item, end inbox.Position, err error) error {
+	if err != nil {
+		return err
+	}
+	size := 100
+	for _, item := range items {
+		size += len(item.json) + 1
+	}
+	if len(items) > 0 {
+		end = items[len(items)-1].at
+	}
+	text := append(make([]byte, 0, size), `{"signals":[`...)
+	for i, item := range items {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(text, item.json...)
+	}
+	cursor := end.Cursor(workspace)
+	text = append(append(append(text, `],"cursor":"`...), cursor...), `"}`...)
+	w.Header().Set("Keyhook-Cursor", cursor) // so that who reads much can ask on before having read all
+	s.write(w, r, "application/json", http.StatusOK, text)
+	return nil
+}
