@@ -24,16 +24,22 @@ type OverlapUse struct {
 	Quiet     bool       // an hour without an old one, but with too little traffic to tell
 }
 
-// UseSince returns who uses which credentials of a key since a rotation. old are
-// the generations of requests with an old one, fresh that of those with a new one;
-// before requests of the first hour were there already.
-func (s *Store) UseSince(ctx context.Context, workspaceID, keyID uuid.UUID, since time.Time, old []int, fresh int, before int64) (use OverlapUse, err error) {
+// A Rotation says how the requests since it are told apart.
+type Rotation struct {
+	At     time.Time
+	Old    []int // generations of requests with an old credential
+	New    int   // that of requests with a new one
+	Before int64 // requests under Old in the hour of At, before
+}
+
+// UseSince returns who uses which credentials of a key since a rotation.
+func (s *Store) UseSince(ctx context.Context, workspaceID, keyID uuid.UUID, r Rotation) (use OverlapUse, err error) {
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		quiet, needed, err := use.count(ctx, tx, workspaceID, keyID, since, old, fresh, before)
+		quiet, needed, err := use.count(ctx, tx, workspaceID, keyID, r)
 		if err != nil {
 			return err
 		}
-		if use.Senders, err = oldSenders(ctx, tx, workspaceID, keyID, since, old); err != nil || quiet.IsZero() {
+		if use.Senders, err = oldSenders(ctx, tx, workspaceID, keyID, r); err != nil || quiet.IsZero() {
 			return err
 		}
 		use.Safe, err = sentSince(ctx, tx, workspaceID, keyID, quiet, needed)
@@ -48,7 +54,7 @@ func (s *Store) UseSince(ctx context.Context, workspaceID, keyID uuid.UUID, sinc
 
 // count reads the counts. quiet is since when nothing came with an old credential,
 // zero if that is less than an hour; needed is half of what usually comes in one.
-func (u *OverlapUse) count(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, since time.Time, old []int, fresh int, before int64) (quiet time.Time, needed int64, err error) {
+func (u *OverlapUse) count(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, r Rotation) (quiet time.Time, needed int64, err error) {
 	const query = `
 		SELECT now(),
 			coalesce(sum(requests) FILTER (WHERE hour >= $3 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired')), 0),
@@ -61,19 +67,19 @@ func (u *OverlapUse) count(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID 
 	var now time.Time
 	var first *time.Time
 	var usual int64
-	hour := hourOf(since)
-	err = tx.QueryRowxContext(ctx, query, keyID, workspaceID, hour, pq.Array(old), fresh, since, hour.Add(-week)).
+	hour := hourOf(r.At)
+	err = tx.QueryRowxContext(ctx, query, keyID, workspaceID, hour, pq.Array(r.Old), r.New, r.At, hour.Add(-week)).
 		Scan(&now, &u.Old, &u.LastOldAt, &u.New, &usual, &first)
 	if err != nil {
 		return quiet, 0, err
 	}
-	u.Old = max(u.Old-before, 0)
+	u.Old = max(u.Old-r.Before, 0)
 	needed = 1
 	if first != nil {
 		hours := int64(hour.Sub(*first) / time.Hour)
 		needed = min(max((usual+2*hours-1)/(2*hours), 1), 1000)
 	}
-	quiet = since
+	quiet = r.At
 	if u.LastOldAt != nil {
 		quiet = *u.LastOldAt
 	}
@@ -83,7 +89,7 @@ func (u *OverlapUse) count(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID 
 	return quiet, needed, nil
 }
 
-func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, since time.Time, old []int) (senders []Sender, err error) {
+func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, r Rotation) (senders []Sender, err error) {
 	const query = `
 		SELECT address, user_agent, count(*) AS requests, min(received_at) AS first_at, max(received_at) AS last_at
 		FROM (
@@ -93,7 +99,7 @@ func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, 
 		) AS newest
 		WHERE credential_generation = ANY ($5) AND received_at > $3 AND reason NOT IN ('credential_ended', 'credential_expired')
 		GROUP BY address, user_agent ORDER BY last_at DESC LIMIT $6`
-	err = tx.SelectContext(ctx, &senders, query, keyID, workspaceID, since, maxSenderRows, pq.Array(old), maxSenders)
+	err = tx.SelectContext(ctx, &senders, query, keyID, workspaceID, r.At, maxSenderRows, pq.Array(r.Old), maxSenders)
 	return senders, err
 }
 
@@ -101,8 +107,8 @@ func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, 
 func sentSince(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, since time.Time, needed int64) (enough bool, err error) {
 	const query = `
 		SELECT count(*) >= $4 FROM (
-			SELECT FROM deliveries WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3) AND outcome <> 'refused' LIMIT $4
-		) AS some`
+			SELECT FROM deliveries WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3) AND received_at > $3 AND outcome <> 'refused' LIMIT $4
+		) AS sent`
 	err = tx.GetContext(ctx, &enough, query, keyID, workspaceID, since, needed)
 	return enough, err
 }

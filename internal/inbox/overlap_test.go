@@ -29,7 +29,7 @@ func TestSafeToRetire(t *testing.T) {
 	}
 	use := func(old ...int) inbox.OverlapUse {
 		t.Helper()
-		use, err := p.events.UseSince(t.Context(), p.workspace, p.keys[0], since, old, 2, 0)
+		use, err := p.events.UseSince(t.Context(), p.workspace, p.keys[0], inbox.Rotation{At: since, Old: old, New: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestSafeToRetire(t *testing.T) {
 	if u := use(1); u.Safe || u.Quiet {
 		t.Errorf("with an old one within the hour: %+v", u)
 	}
-	other, err := p.events.UseSince(t.Context(), p.addWorkspace(), p.keys[0], since, []int{1}, 2, 0)
+	other, err := p.events.UseSince(t.Context(), p.addWorkspace(), p.keys[0], inbox.Rotation{At: since, Old: []int{1}, New: 2})
 	if err != nil || other.Old+other.New != 0 || len(other.Senders) != 0 {
 		t.Errorf("another workspace's = %+v, %v", other, err)
 	}

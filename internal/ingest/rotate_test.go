@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 )
 
@@ -51,7 +52,7 @@ func TestRotatedEverywhere(t *testing.T) {
 		for range 3 { // in turns with the senders
 			for _, instance := range []*stage{one, two} {
 				for _, headers := range [][]string{byKey(), bySignature(), newByKey(), newBySignature()} {
-					if got := instance.post(hook(key), "y", headers...); got.status != 200 {
+					if got := instance.post(hook(key), "x", headers...); got.status != 200 {
 						t.Errorf("round %d: inside the overlap %d %s", round, got.status, got.text)
 					}
 				}
@@ -71,12 +72,12 @@ func TestRotatedEverywhere(t *testing.T) {
 		reason := map[bool]string{true: "credential_ended", false: "credential_expired"}[round%2 == 0]
 		for _, instance := range []*stage{one, two} {
 			for _, headers := range [][]string{byKey(), bySignature()} {
-				if got := instance.post(hook(key), "z", headers...); got.status != 401 || one.reason(got) != reason {
+				if got := instance.post(hook(key), "x", headers...); got.status != 401 || one.reason(got) != reason {
 					t.Errorf("round %d: after the end %d %s, want 401 for %s", round, got.status, one.reason(got), reason)
 				}
 			}
 			for _, headers := range [][]string{newByKey(), newBySignature()} {
-				if got := instance.post(hook(key), "z", headers...); got.status != 200 {
+				if got := instance.post(hook(key), "x", headers...); got.status != 200 {
 					t.Errorf("round %d: the new one after the end %d %s", round, got.status, got.text)
 				}
 			}
@@ -122,7 +123,7 @@ func TestOldCounted(t *testing.T) {
 			t.Fatalf("OverlapsOf = %+v, %v", there, err)
 		}
 		o := there.Overlaps[0]
-		use, err := s.events.UseSince(t.Context(), s.workspace, key.Key.ID, o.Since, o.CountedAs, o.New, o.Before)
+		use, err := s.events.UseSince(t.Context(), s.workspace, key.Key.ID, inbox.Rotation{At: o.Since, Old: o.CountedAs, New: o.New, Before: o.Before})
 		if err != nil || use.Old != 2 || use.New != 3 || len(use.Senders) != 1 || use.Senders[0].Requests != 2 || use.LastOldAt == nil || use.Safe || use.Quiet {
 			t.Errorf("rolled up %v: UseSince = %+v, %v; want 2 old ones and 3 new ones", rolled, use, err)
 		}

@@ -22,6 +22,7 @@ type holding struct {
 	CountedAs    int        `db:"counted_as"`
 	Hint         string     `db:"hint"`
 	Fingerprint  []byte     `db:"fingerprint"`
+	CreatedAt    time.Time  `db:"created_at"`
 	ExpiresAt    *time.Time `db:"expires_at"`
 	SupersededAt *time.Time `db:"superseded_at"`
 	UsedBefore   int64      `db:"used_before"`
@@ -36,7 +37,7 @@ func (h holding) works() bool { return h.Current || h.Overlaps }
 // database's time, by which overlaps begin and end.
 func heldBy(ctx context.Context, tx *sqlx.Tx, id uuid.UUID) (held []holding, at time.Time, err error) {
 	const query = `
-		SELECT c.id, c.kind, c.generation, ` + countedAs + ` AS counted_as, c.hint, c.fingerprint, c.expires_at, c.superseded_at,
+		SELECT c.id, c.kind, c.generation, ` + countedAs + ` AS counted_as, c.hint, c.fingerprint, c.created_at, c.expires_at, c.superseded_at,
 			coalesce(c.used_before, 0) AS used_before, c.ended_at IS NULL AND c.expires_at IS NULL AS current,
 			c.ended_at IS NULL AND coalesce(c.expires_at > statement_timestamp(), false) AS overlaps, statement_timestamp() AS at
 		FROM webhook_key_credentials AS c WHERE c.webhook_key_id = $1 ORDER BY c.generation DESC, c.kind`
@@ -134,14 +135,17 @@ func overlapsIn(held []holding) (overlaps []Overlap) {
 }
 
 // meet finds the new credentials beside the old ones. The rotation was the latest
-// if nothing has a number beyond those that it gave.
+// if nothing was replaced or made after it, taken back or not: then requests with
+// the new ones have had one number all along.
 func (o *Overlap) meet(held []holding) {
 	for _, h := range held {
 		if h.Current && o.What.has(h.Kind) {
 			o.fresh, o.New = append(o.fresh, h), h.CountedAs
 		}
 	}
-	o.Latest = len(o.fresh) > 0 && lastNumber(held) <= o.New+1
+	o.Latest = len(o.fresh) > 0 && !slices.ContainsFunc(held, func(h holding) bool {
+		return h.SupersededAt != nil && h.SupersededAt.After(o.Since) || h.CreatedAt.After(o.fresh[0].CreatedAt)
+	})
 }
 
 var (
