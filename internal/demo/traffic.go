@@ -86,7 +86,7 @@ func (f *filler) draw(s sender, previous *request) request {
 	r := request{
 		key: s.key.ID, source: s.key.Source, at: f.moment(s), address: s.addresses[f.random.IntN(len(s.addresses))],
 		outcome: "accepted", status: 200, method: "api_key", took: int64(1500 + f.random.ExpFloat64()*2500),
-		event: s.events[f.random.IntN(len(s.events))], ref: fmt.Sprintf("evt_%08x", f.random.Uint32()),
+		event: s.events[f.random.IntN(len(s.events))], ref: fmt.Sprintf("evt_%016x", f.random.Uint64()),
 	}
 	if s.signed {
 		r.method = "signature"
