@@ -33,6 +33,14 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/keys/{key}/deactivate/dialog": {200, 403, ""},
 	"POST /w/{workspace}/keys/{key}/deactivate":       {303, 403, ""},
 	"POST /w/{workspace}/keys/{key}/reactivate":       {303, 403, ""},
+	"GET /w/{workspace}/keys/{key}/rotate":            {200, 403, ""},
+	"GET /w/{workspace}/keys/{key}/rotate/dialog":     {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/rotate":           {422, 403, "what=both"},
+	"GET /w/{workspace}/keys/{key}/overlap":           {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/overlap/end":       {303, 403, ""}, // there is none
+	"POST /w/{workspace}/keys/{key}/overlap/end":      {409, 403, "what=both"},
+	"POST /w/{workspace}/keys/{key}/overlap/move":     {422, 403, "what=both"},
+	"POST /w/{workspace}/keys/{key}/overlap/undo":     {409, 403, "what=both"},
 
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
@@ -68,6 +76,8 @@ var open = []string{
 // alone.
 var othersKey = []string{
 	"POST /w/{workspace}/keys/{key}/secret", "POST /w/{workspace}/keys/{key}/edit", "POST /w/{workspace}/keys/{key}/deactivate", "POST /w/{workspace}/keys/{key}/reactivate",
+	"POST /w/{workspace}/keys/{key}/rotate", "POST /w/{workspace}/keys/{key}/overlap/end", "POST /w/{workspace}/keys/{key}/overlap/move",
+	"POST /w/{workspace}/keys/{key}/overlap/undo",
 }
 
 // TestRoles asks every route as everybody, for what is theirs, another
@@ -157,14 +167,14 @@ func TestOthersKeys(t *testing.T) {
 		_, path, _ := strings.Cut(pattern, " ")
 		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String()).Replace(path)
 		before := s.state()
-		if got := c.post(path, "name", "mine now", "expires", "never"); got.StatusCode != 403 {
+		if got := c.post(path, "name", "mine now", "expires", "never", "what", "both", "overlap", "now", "form_nonce", "n", "seen", "2", "until", "2999-01-01"); got.StatusCode != 403 {
 			t.Errorf("%s of somebody else's key = %d, want 403", pattern, got.StatusCode)
 		}
 		if diff := cmp.Diff(before, s.state()); diff != "" {
 			t.Errorf("%s changed something:\n%s", pattern, diff)
 		}
 	}
-	if got := c.get("/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()); strings.Contains(got.body, `/deactivate"`) {
+	if got := c.get("/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()); strings.Contains(got.body, `/deactivate"`) || strings.Contains(got.body, `/rotate"`) {
 		t.Error("the page offers what would be refused")
 	}
 }
@@ -175,6 +185,7 @@ func (s *stage) state() (rows []string) {
 	const query = `
 		SELECT 'key ' || id || name || is_active || note FROM webhook_keys
 		UNION ALL SELECT 'token ' || id || name || is_active FROM tokens
+		UNION ALL SELECT 'credential ' || id || coalesce(expires_at::text, '') || coalesce(ended_at::text, '') FROM webhook_key_credentials
 		UNION ALL SELECT 'entry ' || chain || seq FROM audit_log
 		UNION ALL SELECT 'user ' || id || name FROM users
 		UNION ALL SELECT 'workspace ' || id || name FROM workspaces

@@ -132,7 +132,7 @@ func (s *Server) showAlready(w http.ResponseWriter, r *http.Request, m account.M
 	}
 	return render(w, r, http.StatusOK, views.KeyAlreadyShown(views.KeyAlreadyShownPage{
 		Page: page, KeyID: already.Key.ID.String(), Name: already.Key.Name, Hint: already.Key.Hint,
-		CreatedAt: already.Key.CreatedAt, ShownTo: already.ShownTo, ShownAt: already.At,
+		CreatedAt: already.Key.CreatedAt, Rotated: string(already.Rotated), ShownTo: already.ShownTo, ShownAt: already.At,
 	}))
 }
 

@@ -21,6 +21,7 @@ type keyCmd struct {
 	Deactivate keyDeactivateCmd `cmd:"" help:"Make a key stop working."`
 	Reactivate keyReactivateCmd `cmd:"" help:"Make a deactivated key work again."`
 	SetSecret  keySetSecretCmd  `cmd:"" help:"Give a key the secret that its sender signs with, read from standard input."`
+	Rotate     keyRotateCmd     `cmd:"" help:"Make new credentials for a key and print them, this once; the old ones work on for a while."`
 	Import     keyImportCmd     `cmd:"" help:"Take a key that was made elsewhere, so that its sender changes nothing."`
 }
 

@@ -27,6 +27,10 @@ const (
 	KeyEdited        Action = "key.edited"
 	KeyDeactivated   Action = "key.deactivated"
 	KeyReactivated   Action = "key.reactivated"
+	KeyRotated       Action = "key.rotated"
+	OverlapMoved     Action = "key.overlap_moved" // it ends at another time
+	OverlapEnded     Action = "key.overlap_ended"
+	RotationUndone   Action = "key.rotation_undone"
 	CredentialsShown Action = "key.credentials_shown"
 	SecretPasted     Action = "key.secret_pasted"     // a secret that was made elsewhere
 	CredentialsSaved Action = "key.credentials_saved" // the person confirmed having saved them

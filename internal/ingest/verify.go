@@ -35,12 +35,13 @@ func (p *proof) holds(found keyring.Found) {
 	}
 }
 
-// generation is that of the credential that proved the most.
+// generation is that of the oldest credential that was held: a request with one of
+// an overlap counts as one with an old credential, whatever came along.
 func (p proof) generation() int {
-	if p.secretGeneration > 0 {
-		return p.secretGeneration
+	if p.secretGeneration > 0 && p.apiKeyGeneration > 0 {
+		return min(p.secretGeneration, p.apiKeyGeneration)
 	}
-	return p.apiKeyGeneration
+	return max(p.secretGeneration, p.apiKeyGeneration)
 }
 
 // refuseIf is refuse where there is a reason.
@@ -188,7 +189,7 @@ func (h *Handler) verifySecrets(rq *request, r reading, secrets []keyring.Found,
 			continue
 		}
 		p.holds(found)
-		p.secretGeneration = found.Generation
+		p.secretGeneration = found.CountedAs
 		if found.State == keyring.Valid {
 			return
 		}
@@ -221,7 +222,7 @@ func (h *Handler) verifyAPIKey(ctx context.Context, c credentials, keys *keyring
 		return nil
 	}
 	p.holds(found)
-	p.apiKeyGeneration = found.Generation
+	p.apiKeyGeneration = found.CountedAs
 	if found.State != keyring.Valid {
 		p.refuse(reasonOf(found.State))
 	}
@@ -258,11 +259,12 @@ func reasonOf(state keyring.State) inbox.Reason {
 	return inbox.CredentialEnded
 }
 
-// secretsOf leaves the API keys out.
+// secretsOf leaves the API keys out, and after many rotations those that were
+// stopped long ago: the first ones may still hold.
 func secretsOf(credentials []keyring.Found) []keyring.Found {
 	var secrets []keyring.Found
 	for _, found := range credentials {
-		if found.Secret.Reveal() != "" {
+		if found.Secret.Reveal() != "" && len(secrets) < keyring.MaxSecrets {
 			secrets = append(secrets, found)
 		}
 	}

@@ -32,6 +32,7 @@ type Found struct {
 	Key        Key
 	Kind       string // api_key, secret
 	Generation int
+	CountedAs  int        // a request's generation, if this proves it; unlike its own it tells old ones from all others
 	State      State      // at the moment of the look-up
 	Until      *time.Time // when it ends to be valid; nil: never
 	Hash       []byte     // of an API key, SHA-256
@@ -43,6 +44,7 @@ type foundRow struct {
 	Key
 	Kind       string     `db:"kind"`
 	Generation int        `db:"generation"`
+	CountedAs  int        `db:"counted_as"`
 	Hash       []byte     `db:"hash"`
 	Sealed     []byte     `db:"sealed"`
 	State      State      `db:"state"`
@@ -57,15 +59,19 @@ const state = `CASE
 	WHEN c.expires_at <= statement_timestamp() THEN 'credential_expired'
 	ELSE 'valid' END AS state, least(k.expires_at, c.expires_at, c.ended_at) AS until`
 
-const found = `SELECT ` + bare + `, c.kind, c.generation, c.hash, c.sealed, ` + state + `
+// countedAs is what requests are counted under that a credential c proves.
+const countedAs = `coalesce(c.counted_as, c.generation)`
+
+const found = `SELECT ` + bare + `, c.kind, c.generation, ` + countedAs + ` AS counted_as, c.hash, c.sealed, ` + state + `
 	FROM webhook_keys AS k JOIN webhook_key_credentials AS c ON c.webhook_key_id = k.id `
 
 // foundOrBare is found, with a row for a key that has no credential yet.
-const foundOrBare = `SELECT ` + bare + `, coalesce(c.kind, '') AS kind, coalesce(c.generation, 0) AS generation, c.hash, c.sealed, ` + state + `
+const foundOrBare = `SELECT ` + bare + `, coalesce(c.kind, '') AS kind, coalesce(c.generation, 0) AS generation,
+	coalesce(` + countedAs + `, 0) AS counted_as, c.hash, c.sealed, ` + state + `
 	FROM webhook_keys AS k LEFT JOIN webhook_key_credentials AS c ON c.webhook_key_id = k.id `
 
 func (s *Store) open(row foundRow) (Found, error) {
-	f := Found{Key: row.Key, Kind: row.Kind, Generation: row.Generation, State: row.State, Until: row.Until, Hash: row.Hash}
+	f := Found{Key: row.Key, Kind: row.Kind, Generation: row.Generation, CountedAs: row.CountedAs, State: row.State, Until: row.Until, Hash: row.Hash}
 	if row.Sealed == nil {
 		return f, nil
 	}

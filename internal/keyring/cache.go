@@ -179,7 +179,7 @@ func (c *Cache) look(r *round) {
 func (c *Cache) lookKeys(ctx context.Context, tx *sqlx.Tx, r *round) error {
 	const query = foundOrBare + `WHERE k.id = ANY (ARRAY(
 			SELECT webhook_key_id FROM webhook_key_credentials WHERE hash = ANY ($1) UNION SELECT unnest($2::uuid[])))
-		ORDER BY k.id, c.generation DESC, c.kind`
+		ORDER BY k.id, c.ended_at IS NOT NULL, c.generation DESC, c.kind`
 	if len(r.hashes)+len(r.ids) == 0 {
 		return nil
 	}

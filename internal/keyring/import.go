@@ -81,13 +81,13 @@ func (s *Store) Import(ctx context.Context, by audit.Actor, draft Draft, from Im
 func (s *Store) addImported(ctx context.Context, tx *sqlx.Tx, workspace, id uuid.UUID, from Imported) (shared bool, err error) {
 	switch {
 	case from.APIKey != "":
-		err = s.addAPIKey(ctx, tx, id, hash(from.APIKey), hint(from.APIKey))
+		err = s.addAPIKey(ctx, tx, id, firstTurn, hash(from.APIKey), hint(from.APIKey))
 	case from.APIKeyHash != nil:
-		err = s.addAPIKey(ctx, tx, id, from.APIKeyHash, "imported")
+		err = s.addAPIKey(ctx, tx, id, firstTurn, from.APIKeyHash, "imported")
 	}
 	if err != nil || from.Secret == "" {
 		return false, err
 	}
-	others, err := s.addSecret(ctx, tx, workspace, id, 1, from.Secret)
+	others, err := s.addSecret(ctx, tx, workspace, id, firstTurn, from.Secret)
 	return others > 0, err
 }

@@ -29,10 +29,11 @@ type Issued struct {
 // Shows reports whether there is something that people see this once.
 func (i Issued) Shows() bool { return i.APIKey.text != "" || i.Secret.text != "" && !i.Pasted }
 
-// AlreadyIssued is the error of a form that has made its key: its credentials
-// were in the answer to the first time it was sent.
+// AlreadyIssued is the error of a form that has made its key, or rotated it: the
+// credentials were in the answer to the first time it was sent.
 type AlreadyIssued struct {
 	Key     Key
+	Rotated What // "": it made the key
 	ShownTo string
 	At      time.Time
 }
@@ -67,15 +68,15 @@ func (s *Store) issue(ctx context.Context, by audit.Actor, draft Draft, nonce st
 	if scheme.MakesSecret && !issued.Pasted {
 		issued.Secret = NewSecret()
 	}
-	if len(nonce) > 200 || !utf8.ValidString(nonce) || strings.Contains(nonce, "\x00") {
-		return Issued{}, fault.New(fault.Invalid, "The form is damaged. Open it again.")
+	if err := checkNonce(nonce); err != nil {
+		return Issued{}, err
 	}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		id, err := insertKey(ctx, tx, by, draft, draft.Source)
 		if err != nil {
 			return err
 		}
-		if err := s.claim(ctx, tx, by, nonce, id); err != nil {
+		if err := s.claim(ctx, tx, by, nonce, id, ""); err != nil {
 			return err
 		}
 		if err := s.addCredentials(ctx, tx, by.WorkspaceID, id, draft.Scheme, &issued); err != nil {
@@ -92,17 +93,24 @@ func (s *Store) issue(ctx context.Context, by audit.Actor, draft Draft, nonce st
 	return issued, nil
 }
 
+func checkNonce(nonce string) error {
+	if len(nonce) > 200 || !utf8.ValidString(nonce) || strings.Contains(nonce, "\x00") {
+		return fault.New(fault.Invalid, "The form is damaged. Open it again.")
+	}
+	return nil
+}
+
 // addCredentials stores what a new key has of them.
 func (s *Store) addCredentials(ctx context.Context, tx *sqlx.Tx, workspace, id uuid.UUID, scheme string, issued *Issued) error {
 	if text := issued.APIKey.text; text != "" {
-		if err := s.addAPIKey(ctx, tx, id, hash(text), hint(text)); err != nil {
+		if err := s.addAPIKey(ctx, tx, id, firstTurn, hash(text), hint(text)); err != nil {
 			return err
 		}
 	}
 	if issued.Secret.text == "" {
 		return nil
 	}
-	others, err := s.addSecret(ctx, tx, workspace, id, 1, issued.Secret.text)
+	others, err := s.addSecret(ctx, tx, workspace, id, firstTurn, issued.Secret.text)
 	if issued.Pasted {
 		issued.Warnings = warningsOf(scheme, issued.Secret.text, others)
 	}
@@ -188,22 +196,22 @@ func creator(by audit.Actor) *uuid.UUID {
 	return nil
 }
 
-// claim uses up the form's nonce for the key.
-func (s *Store) claim(ctx context.Context, tx *sqlx.Tx, by audit.Actor, nonce string, id uuid.UUID) error {
-	const insert = `INSERT INTO form_nonces (workspace_id, nonce, webhook_key_id, shown_to, shown_to_id) VALUES ($1, $2, $3, $4, $5)`
+// claim uses up the form's nonce for the key, or for what it rotates of it.
+func (s *Store) claim(ctx context.Context, tx *sqlx.Tx, by audit.Actor, nonce string, id uuid.UUID, rotated What) error {
+	const insert = `INSERT INTO form_nonces (workspace_id, nonce, webhook_key_id, shown_to, shown_to_id, rotated) VALUES ($1, $2, $3, $4, $5, $6)`
 	if nonce == "" {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, insert, by.WorkspaceID, nonce, id, by.Label, creator(by))
+	_, err := tx.ExecContext(ctx, insert, by.WorkspaceID, nonce, id, by.Label, creator(by), rotated)
 	return err
 }
 
 func (s *Store) already(ctx context.Context, workspace uuid.UUID, nonce string) (*AlreadyIssued, error) {
-	const query = `SELECT webhook_key_id, shown_to, created_at FROM form_nonces WHERE workspace_id = $1 AND nonce = $2`
+	const query = `SELECT webhook_key_id, shown_to, created_at, rotated FROM form_nonces WHERE workspace_id = $1 AND nonce = $2`
 	var already AlreadyIssued
 	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
 		var id uuid.UUID
-		err := tx.QueryRowxContext(ctx, query, workspace, nonce).Scan(&id, &already.ShownTo, &already.At)
+		err := tx.QueryRowxContext(ctx, query, workspace, nonce).Scan(&id, &already.ShownTo, &already.At, &already.Rotated)
 		if err != nil {
 			return err
 		}

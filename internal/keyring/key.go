@@ -68,9 +68,10 @@ const bare = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels
 // columns adds what people recognise its credentials by.
 const columns = bare + `,
 	coalesce((SELECT c.hint FROM webhook_key_credentials AS c WHERE c.webhook_key_id = k.id AND c.kind = 'api_key'
-		ORDER BY c.generation DESC LIMIT 1), '') AS hint,
+		ORDER BY c.ended_at IS NOT NULL, c.generation DESC LIMIT 1), '') AS hint,
 	coalesce((SELECT encode(substr(c.fingerprint, 1, 6), 'hex') FROM webhook_key_credentials AS c
-		WHERE c.webhook_key_id = k.id AND c.kind = 'secret' ORDER BY c.generation DESC LIMIT 1), '') AS fingerprint`
+		WHERE c.webhook_key_id = k.id AND c.kind = 'secret'
+		ORDER BY c.ended_at IS NOT NULL, c.generation DESC LIMIT 1), '') AS fingerprint`
 
 // named adds the names of the people behind a key, for the console; ingestion
 // has no right to read them.

@@ -77,8 +77,7 @@ var errHasSecret = fault.On("secret", fault.Conflict, "This key has a secret alr
 // From then on requests are verified with it.
 func (s *Store) PasteSecret(ctx context.Context, by audit.Actor, id uuid.UUID, secret string) (key Key, warnings []Warning, err error) {
 	const state = `
-		SELECT count(*) FILTER (WHERE ended_at IS NULL), coalesce(max(generation), 0) + 1
-		FROM webhook_key_credentials WHERE webhook_key_id = $1 AND kind = 'secret'`
+		SELECT count(*) FROM webhook_key_credentials WHERE webhook_key_id = $1 AND kind = 'secret' AND ended_at IS NULL`
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		if key, err = lock(ctx, tx, by, id); err != nil {
 			return err
@@ -86,14 +85,18 @@ func (s *Store) PasteSecret(ctx context.Context, by audit.Actor, id uuid.UUID, s
 		if err := CheckSecret(key.Scheme, secret); err != nil {
 			return err
 		}
-		var live, generation int
-		if err := tx.QueryRowxContext(ctx, state, id).Scan(&live, &generation); err != nil {
+		var live int
+		if err := tx.GetContext(ctx, &live, state, id); err != nil {
 			return err
 		}
 		if live > 0 {
 			return errHasSecret
 		}
-		others, err := s.addSecret(ctx, tx, by.WorkspaceID, id, generation, secret)
+		turn, err := nextTurn(ctx, tx, id, secretKind)
+		if err != nil {
+			return err
+		}
+		others, err := s.addSecret(ctx, tx, by.WorkspaceID, id, turn, secret)
 		if err != nil {
 			return err
 		}

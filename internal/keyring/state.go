@@ -49,19 +49,20 @@ var (
 )
 
 // ConfirmSaved records that the actor, who was shown a key's credentials, says to
-// have saved them. It can be said once.
+// have saved them: the latest that they were shown. It can be said once.
 func (s *Store) ConfirmSaved(ctx context.Context, by audit.Actor, id uuid.UUID) error {
 	const shown = `
-		SELECT saved_at FROM form_nonces
-		WHERE workspace_id = $1 AND webhook_key_id = $2 AND shown_to_id = $3 FOR UPDATE`
-	const save = `UPDATE form_nonces SET saved_at = now() WHERE workspace_id = $1 AND webhook_key_id = $2 AND shown_to_id = $3`
+		SELECT nonce, saved_at FROM form_nonces
+		WHERE workspace_id = $1 AND webhook_key_id = $2 AND shown_to_id = $3 ORDER BY created_at DESC LIMIT 1 FOR UPDATE`
+	const save = `UPDATE form_nonces SET saved_at = now() WHERE workspace_id = $1 AND nonce = $2`
 	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		key, err := find(ctx, tx, by.WorkspaceID, id)
 		if err != nil {
 			return err
 		}
+		var nonce string
 		var saved *time.Time
-		switch err := tx.GetContext(ctx, &saved, shown, by.WorkspaceID, id, creator(by)); {
+		switch err := tx.QueryRowxContext(ctx, shown, by.WorkspaceID, id, creator(by)).Scan(&nonce, &saved); {
 		case errors.Is(err, sql.ErrNoRows):
 			return errNotShown
 		case err != nil:
@@ -69,7 +70,7 @@ func (s *Store) ConfirmSaved(ctx context.Context, by audit.Actor, id uuid.UUID) 
 		case saved != nil:
 			return errSaved
 		}
-		if _, err := tx.ExecContext(ctx, save, by.WorkspaceID, id, creator(by)); err != nil {
+		if _, err := tx.ExecContext(ctx, save, by.WorkspaceID, nonce); err != nil {
 			return err
 		}
 		return record(ctx, tx, by, audit.CredentialsSaved, key, nil, nil)

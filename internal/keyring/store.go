@@ -15,24 +15,32 @@ import (
 	"keyhook/internal/postgres"
 )
 
-func (s *Store) addAPIKey(ctx context.Context, tx *sqlx.Tx, key uuid.UUID, hash []byte, hint string) error {
+// A turn is where a new credential stands among those of its key.
+type turn struct {
+	Generation int // among its kind
+	CountedAs  int // among all
+}
+
+var firstTurn = turn{1, 1}
+
+func (s *Store) addAPIKey(ctx context.Context, tx *sqlx.Tx, key uuid.UUID, turn turn, hash []byte, hint string) error {
 	const insert = `
-		INSERT INTO webhook_key_credentials (id, webhook_key_id, kind, generation, hash, hint)
-		VALUES ($1, $2, 'api_key', 1, $3, $4)`
+		INSERT INTO webhook_key_credentials (id, webhook_key_id, kind, generation, counted_as, hash, hint)
+		VALUES ($1, $2, 'api_key', $3, $4, $5, $6)`
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, insert, id, key, hash, hint)
+	_, err = tx.ExecContext(ctx, insert, id, key, turn.Generation, turn.CountedAs, hash, hint)
 	return err
 }
 
 // addSecret seals a secret. It reports how many other keys have the same one.
-func (s *Store) addSecret(ctx context.Context, tx *sqlx.Tx, workspace, key uuid.UUID, generation int, text string) (others int, err error) {
+func (s *Store) addSecret(ctx context.Context, tx *sqlx.Tx, workspace, key uuid.UUID, turn turn, text string) (others int, err error) {
 	const same = `SELECT count(DISTINCT webhook_key_id) FROM webhook_key_credentials WHERE fingerprint = $1 AND webhook_key_id <> $2`
 	const insert = `
-		INSERT INTO webhook_key_credentials (id, webhook_key_id, kind, generation, sealed, fingerprint)
-		VALUES ($1, $2, 'secret', $3, $4, $5)`
+		INSERT INTO webhook_key_credentials (id, webhook_key_id, kind, generation, counted_as, sealed, fingerprint)
+		VALUES ($1, $2, 'secret', $3, $4, $5, $6)`
 	id, err := uuid.NewV7()
 	if err != nil {
 		return 0, err
@@ -41,7 +49,7 @@ func (s *Store) addSecret(ctx context.Context, tx *sqlx.Tx, workspace, key uuid.
 	if err := tx.GetContext(ctx, &others, same, fingerprint, key); err != nil {
 		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, insert, id, key, generation, s.box.Seal([]byte(text), place(workspace, key, generation)...), fingerprint)
+	_, err = tx.ExecContext(ctx, insert, id, key, turn.Generation, turn.CountedAs, s.box.Seal([]byte(text), place(workspace, key, turn.Generation)...), fingerprint)
 	return others, err
 }
 

@@ -49,8 +49,8 @@ func (v *View) ByAPIKey(ctx context.Context, text string) (Found, error) {
 	return Found{}, errNoKey
 }
 
-// ByID returns a key of any workspace with all its credentials, the newest
-// generation first. A key without any has one Found that holds no credential. If there is no such key, its
+// ByID returns a key of any workspace with all its credentials, those that were
+// stopped last, else the newest generation first. A key without any has one Found that holds no credential. If there is no such key, its
 // error is a fault NotFound.
 func (v *View) ByID(ctx context.Context, id uuid.UUID) (Key, []Found, error) {
 	e := v.recall(func(c *Cache) *entry { return c.keys[id] })

@@ -122,6 +122,24 @@ func TestCommands(t *testing.T) {
 			t.Errorf("a second key deactivate: %v", got)
 		}
 		run("", "key", "reactivate", "--workspace", slug, id)
+		rotated := run("", "key", "rotate", "--workspace", slug, id, "--what", "api-key", "--overlap", "7d")
+		if text, _ := rotated["api_key"].(string); !strings.HasPrefix(text, "khk_") || text == key["api_key"] || rotated["secret"] != nil || rotated["overlap_ends"] == nil || rotated["rotated"] != "api-key" {
+			t.Errorf("key rotate of the API key: %v", rotated)
+		}
+		if server != nil {
+			sendTo(t, dir, server, key)
+			key["api_key"] = rotated["api_key"]
+			sendTo(t, dir, server, key)
+		}
+		again := command(t, dir, "the sender's next secret\n", nil, "key", "rotate", "--workspace", slug, id, "--overlap", "0", "--secret-stdin", "--json")
+		if again.code != 0 || !strings.Contains(again.out, `"stopped_older": 1`) && !strings.Contains(again.out, `"stopped_older":1`) || !strings.Contains(again.out, "the sender's next secret") || !strings.Contains(again.err, "stops them now") {
+			t.Errorf("key rotate inside an overlap: %+v", again)
+		}
+		for _, args := range [][]string{{"--overlap", "soon"}, {"--overlap", "-1h"}, {"--overlap", "91d"}, {"--what", "name"}} {
+			if got := command(t, dir, "", nil, append([]string{"key", "rotate", "--workspace", slug, id}, args...)...); got.code != 2 {
+				t.Errorf("key rotate %v: %+v, want code 2", args, got)
+			}
+		}
 		run("", "workspace", "list")
 		if got := command(t, dir, "", nil, "workspace", "delete", "--workspace", slug); got.code != 2 {
 			t.Errorf("workspace delete without --yes: %+v", got)

@@ -173,6 +173,7 @@ func TestPagesInUse(t *testing.T) {
 		{"key-inactive", inactive},
 		{"key-edit", busiest + "/edit"},
 		{"key-deactivate", busiest + "/deactivate"},
+		{"key-rotate", busiest + "/rotate"},
 		{"workspace-new", server.url + "/workspaces/new"},
 		{"change-password", server.url + "/account/password"},
 		{"key-not-found", keys + "/00000000-0000-7000-8000-000000000000"},
@@ -235,6 +236,7 @@ func TestPagesInUse(t *testing.T) {
 	p.inspect("key-new-errors")
 
 	p.inspectSchemes(keys)
+	p.inspectRotation(busiest)
 	p.open(busiest)
 	p.click(`a[hx-get$="/deactivate/dialog"]`)
 	p.wait("dialog:modal")

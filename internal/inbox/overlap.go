@@ -1,0 +1,114 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// quietFor is how long nothing may have come with an old credential before it is
+// called safe to retire.
+const quietFor = time.Hour
+
+// An OverlapUse is what came in with a key since it was rotated.
+type OverlapUse struct {
+	Old       int64      // requests with an old credential
+	LastOldAt *time.Time // nil: none
+	New       int64      // requests with a new one
+	Senders   []Sender   // with an old one, the latest first, of the newest 20,000 requests
+	Safe      bool       // an hour of usual traffic came without an old one
+	Quiet     bool       // an hour without an old one, but with too little traffic to tell
+}
+
+// A Rotation says how the requests since it are told apart.
+type Rotation struct {
+	At     time.Time
+	Old    []int // generations of requests with an old credential
+	New    int   // that of requests with a new one
+	Before int64 // requests under Old in the hour of At, before
+}
+
+// UseSince returns who uses which credentials of a key since a rotation.
+func (s *Store) UseSince(ctx context.Context, workspaceID, keyID uuid.UUID, r Rotation) (use OverlapUse, err error) {
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		quiet, needed, err := use.count(ctx, tx, workspaceID, keyID, r)
+		if err != nil {
+			return err
+		}
+		if use.Senders, err = oldSenders(ctx, tx, workspaceID, keyID, r); err != nil || quiet.IsZero() {
+			return err
+		}
+		use.Safe, err = sentSince(ctx, tx, workspaceID, keyID, quiet, needed)
+		use.Quiet = !use.Safe
+		return err
+	})
+	if err != nil {
+		return OverlapUse{}, fmt.Errorf("read who uses a rotated key: %w", err)
+	}
+	return use, nil
+}
+
+// count reads the counts. quiet is since when nothing came with an old credential,
+// zero if that is less than an hour; needed is half of what usually comes in one.
+func (u *OverlapUse) count(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, r Rotation) (quiet time.Time, needed int64, err error) {
+	const query = `
+		SELECT now(),
+			coalesce(sum(requests) FILTER (WHERE hour >= $3 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired')), 0),
+			max(last_at) FILTER (WHERE last_at > $6 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired')),
+			coalesce(sum(requests) FILTER (WHERE credential_generation = $5), 0),
+			coalesce(sum(requests) FILTER (WHERE hour < $3 AND outcome <> 'refused'), 0),
+			min(hour) FILTER (WHERE hour < $3)
+		FROM delivery_totals WHERE webhook_key_id = $1 AND workspace_id = $2 AND hour >= $7`
+	const week = 7 * 24 * time.Hour
+	var now time.Time
+	var first *time.Time
+	var usual int64
+	hour := hourOf(r.At)
+	err = tx.QueryRowxContext(ctx, query, keyID, workspaceID, hour, pq.Array(r.Old), r.New, r.At, hour.Add(-week)).
+		Scan(&now, &u.Old, &u.LastOldAt, &u.New, &usual, &first)
+	if err != nil {
+		return quiet, 0, err
+	}
+	u.Old = max(u.Old-r.Before, 0)
+	needed = 1
+	if first != nil {
+		hours := int64(hour.Sub(*first) / time.Hour)
+		needed = min(max((usual+2*hours-1)/(2*hours), 1), 1000)
+	}
+	quiet = r.At
+	if u.LastOldAt != nil {
+		quiet = *u.LastOldAt
+	}
+	if now.Sub(quiet) < quietFor {
+		quiet = time.Time{}
+	}
+	return quiet, needed, nil
+}
+
+func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, r Rotation) (senders []Sender, err error) {
+	const query = `
+		SELECT address, user_agent, count(*) AS requests, min(received_at) AS first_at, max(received_at) AS last_at
+		FROM (
+			SELECT address, user_agent, received_at, credential_generation, reason FROM deliveries
+			WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3)
+			ORDER BY id DESC LIMIT $4
+		) AS newest
+		WHERE credential_generation = ANY ($5) AND received_at > $3 AND reason NOT IN ('credential_ended', 'credential_expired')
+		GROUP BY address, user_agent ORDER BY last_at DESC LIMIT $6`
+	err = tx.SelectContext(ctx, &senders, query, keyID, workspaceID, r.At, maxSenderRows, pq.Array(r.Old), maxSenders)
+	return senders, err
+}
+
+// sentSince reports whether at least so many requests were let in since a moment.
+func sentSince(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, since time.Time, needed int64) (enough bool, err error) {
+	const query = `
+		SELECT count(*) >= $4 FROM (
+			SELECT FROM deliveries WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3) AND received_at > $3 AND outcome <> 'refused' LIMIT $4
+		) AS sent`
+	err = tx.GetContext(ctx, &enough, query, keyID, workspaceID, since, needed)
+	return enough, err
+}
