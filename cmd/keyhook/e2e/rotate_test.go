@@ -61,8 +61,10 @@ func TestRotation(t *testing.T) {
 }
 
 // inspectRotation looks at the dialog, the new credentials, the overlap and its end.
-func (p *tab) inspectRotation(key string) {
-	p.t.Helper()
+func inspectRotation(t *testing.T, console inUse) {
+	p := console.signedIn(t)
+	key := console.key(p, "Stripe billing ledger")
+	p.inspectAll(sight{"key-rotate", key + "/rotate"})
 	p.open(key)
 	p.click(`a[hx-get$="/rotate/dialog"]`)
 	p.wait("dialog:modal")
