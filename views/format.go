@@ -50,6 +50,11 @@ func left(t, now time.Time) string {
 	return plural(int64(d.Hours()/24), "day", "days")
 }
 
+// timeLeft is left without "in", for what is under way: 23 h left.
+func timeLeft(t, now time.Time) string {
+	return strings.TrimPrefix(left(t, now), "in ") + " left"
+}
+
 // number writes n with commas between thousands.
 func number(n int64) string {
 	digits := strconv.FormatInt(n, 10)

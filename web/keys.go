@@ -65,7 +65,7 @@ func keyRow(key keyring.Key, counts []inbox.HourCount, now time.Time) views.KeyR
 	return views.KeyRow{
 		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Scheme: schemeInfo(key.Scheme).Title, Status: views.KeyStatus(key.StatusAt(now)),
 		Labels: key.Labels, Owner: key.OwnerName, CreatedBy: key.CreatedByName, LastUsedAt: key.LastUsedAt,
-		LastRefusedAt: key.LastRefusedAt, ExpiresAt: key.ExpiresAt, CreatedAt: key.CreatedAt,
+		LastRefusedAt: key.LastRefusedAt, ExpiresAt: key.ExpiresAt, RotatingUntil: key.RotatingUntil, CreatedAt: key.CreatedAt,
 		Hours: hourly(counts, now, 24),
 	}
 }

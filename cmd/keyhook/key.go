@@ -61,11 +61,7 @@ func checkDraft(draft keyring.Draft) error {
 	if !wrong {
 		return nil
 	}
-	flag := f.Field
-	if flag == "expires" {
-		flag = "expires-in"
-	}
-	return misuse("--%s: %s", flag, f.Message)
+	return misuse("--%s: %s", flagOfField(f.Field), f.Message)
 }
 
 // lifetime returns the end of a time such as 90d or 36h from now; never has none.
@@ -105,6 +101,7 @@ type listedKey struct {
 	CreatedAt  time.Time  `json:"created_at"`
 	ExpiresAt  *time.Time `json:"expires_at"`
 	LastUsedAt *time.Time `json:"last_used_at"`
+	Rotating   *time.Time `json:"rotating_until"` // null: no old credentials work
 }
 
 // Run lists keys.
@@ -123,7 +120,7 @@ func (c *keyListCmd) Run(ctx context.Context, a app) error {
 		status := string(k.StatusAt(time.Now()))
 		listed = append(listed, listedKey{
 			ID: k.ID.String(), Name: k.Name, Scheme: k.Scheme, Source: k.Source, Status: status, IsActive: k.Active, Hint: k.Hint,
-			Owner: k.OwnerName, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt,
+			Owner: k.OwnerName, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt, Rotating: k.RotatingUntil,
 		})
 		rows = append(rows, []string{k.Name, status, moment(k.LastUsedAt), moment(k.ExpiresAt), k.ID.String()})
 	}

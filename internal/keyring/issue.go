@@ -57,7 +57,7 @@ func (s *Store) IssueWith(ctx context.Context, by audit.Actor, draft Draft, secr
 }
 
 func (s *Store) issue(ctx context.Context, by audit.Actor, draft Draft, nonce string, issued Issued) (Issued, error) {
-	draft, err := draft.checked(time.Now())
+	draft, err := draft.checked(time.Now(), nil)
 	if err != nil {
 		return Issued{}, err
 	}

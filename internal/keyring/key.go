@@ -55,6 +55,7 @@ type Key struct {
 	Version          int64          `db:"version"`          // raised by every change of it or its credentials
 	Hint             string         `db:"hint"`             // of the newest API key, "" if it has none
 	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short, "" if it has none
+	RotatingUntil    *time.Time     `db:"rotating_until"`   // the next end of old credentials; nil: there are none, or in ingestion
 }
 
 // LacksSecret reports whether the key was never given a secret.
@@ -65,13 +66,15 @@ const bare = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels
 	k.last_refused_at, k.expires_at, k.created_at, k.created_by, k.owner_id, k.require_signature, k.allow_in_url,
 	k.allowed_cidrs, k.other_sources, k.rate_limit, k.rate_seconds, k.daily_quota, k.ref_pointer, k.identical_bodies, k.version`
 
-// columns adds what people recognise its credentials by.
+// columns adds what people recognise its credentials by, and until when it rotates.
 const columns = bare + `,
 	coalesce((SELECT c.hint FROM webhook_key_credentials AS c WHERE c.webhook_key_id = k.id AND c.kind = 'api_key'
 		ORDER BY c.ended_at IS NOT NULL, c.generation DESC LIMIT 1), '') AS hint,
 	coalesce((SELECT encode(substr(c.fingerprint, 1, 6), 'hex') FROM webhook_key_credentials AS c
 		WHERE c.webhook_key_id = k.id AND c.kind = 'secret'
-		ORDER BY c.ended_at IS NOT NULL, c.generation DESC LIMIT 1), '') AS fingerprint`
+		ORDER BY c.ended_at IS NOT NULL, c.generation DESC LIMIT 1), '') AS fingerprint,
+	(SELECT min(c.expires_at) FROM webhook_key_credentials AS c
+		WHERE c.webhook_key_id = k.id AND c.ended_at IS NULL AND c.expires_at > statement_timestamp()) AS rotating_until`
 
 // named adds the names of the people behind a key, for the console; ingestion
 // has no right to read them.

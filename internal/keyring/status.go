@@ -9,6 +9,7 @@ type Status string
 const (
 	Active    Status = "active"
 	Expiring  Status = "expiring"   // active, and ends within ExpiringWithin
+	Rotating  Status = "rotating"   // active, old credentials still work beside the new ones
 	NeverUsed Status = "never-used" // active, no request accepted yet
 	Idle      Status = "idle"       // active, not used for IdleAfter
 	Inactive  Status = "inactive"   // deactivated
@@ -23,7 +24,7 @@ const (
 )
 
 // StatusAt returns the key's status at a moment. What stops requests comes
-// first, then what soon will.
+// first, then what soon will: all of it before the old credentials alone.
 func (k Key) StatusAt(now time.Time) Status {
 	switch {
 	case !k.Active:
@@ -32,6 +33,8 @@ func (k Key) StatusAt(now time.Time) Status {
 		return Expired
 	case k.ExpiresAt != nil && k.ExpiresAt.Sub(now) <= ExpiringWithin:
 		return Expiring
+	case k.RotatingUntil != nil && now.Before(*k.RotatingUntil):
+		return Rotating
 	case k.LastUsedAt == nil:
 		return NeverUsed
 	case now.Sub(*k.LastUsedAt) > IdleAfter:
