@@ -144,7 +144,9 @@ func formOf(key keyring.Key) views.KeyForm {
 	if key.DailyQuota != nil {
 		form.DailyQuota = strconv.Itoa(*key.DailyQuota)
 	}
-	if key.ExpiresAt != nil {
+	if key.ExpiresAt == nil {
+		form.Expiry = "never"
+	} else {
 		form.ExpiresOn = key.ExpiresAt.UTC().Format(time.DateOnly)
 	}
 	return form

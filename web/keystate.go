@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -47,7 +48,7 @@ func (s *Server) editKey(w http.ResponseWriter, r *http.Request, m account.Membe
 		return err
 	}
 	form := readKeyForm(r)
-	form.Scheme = key.Scheme
+	form.Scheme, form.Expiry = key.Scheme, cmp.Or(form.Expiry, "keep") // a form without a choice changes nothing
 	draft, wrong := draftOf(form, key.ExpiresAt, time.Now().UTC())
 	if len(wrong) > 0 {
 		form.Errors = wrong
