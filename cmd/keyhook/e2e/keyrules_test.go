@@ -30,7 +30,9 @@ func TestKeyRulesByCommand(t *testing.T) {
 		"--allow-from", "192.0.2.7/24", "--allow-from", "2001:db8::1", "--other-source", "returns", "--rate-limit", "600/hour",
 		"--daily-quota", "5000", "--ref-pointer", "/data/id", "--identical-bodies", "duplicate", "--expires-in", "never",
 	}
-	create := func(more ...string) []string { return append([]string{"key", "create", "--workspace", made.Slug}, more...) }
+	create := func(more ...string) []string {
+		return append([]string{"key", "create", "--workspace", made.Slug}, more...)
+	}
 	parsed(server.run("", create(append(rules, "--name", "Ruled", "--json")...)...))
 	if status, answer := server.post("/hooks/"+made.ID, "{}", map[string]string{"X-API-Key": made.APIKey}); status != 403 || !strings.Contains(answer, "signature") {
 		t.Errorf("a key that demands a signature = %d %s", status, answer)
