@@ -44,7 +44,7 @@ func TestLeaked(t *testing.T) {
 		}
 	}
 	landed := c.get(path + "/leaked")
-	for _, text := range []string{"They have stopped, for good", s.home.key.Hint, "Accepted <b>7</b>", "Nobody has tried them since", "Make a new pair", "None for now"} {
+	for _, text := range []string{"They have stopped, for good", s.home.key.Hint, "Accepted <b>8</b>", "Nobody has tried them since", "Make a new pair", "None for now"} {
 		if !strings.Contains(landed.body, text) {
 			t.Errorf("the page after the report = %d lacks %q", landed.StatusCode, text)
 		}
