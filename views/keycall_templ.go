@@ -110,7 +110,7 @@ func howToCall(p KeyPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-		} else if !p.Key.LacksSecret {
+		} else if !p.Key.LacksSecret && !p.Key.Leaked {
 			templ_7745c5c3_Err = needsOf(p.Key.Scheme).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -42,6 +42,13 @@ var expected = map[string]struct {
 	"POST /w/{workspace}/keys/{key}/overlap/move":     {422, 403, "what=both"},
 	"POST /w/{workspace}/keys/{key}/overlap/undo":     {409, 403, "what=both"},
 
+	"GET /w/{workspace}/keys/{key}/leak":            {200, 403, ""},
+	"GET /w/{workspace}/keys/{key}/leak/dialog":     {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/leak":           {422, 403, ""},
+	"GET /w/{workspace}/keys/{key}/leaked":          {303, 303, ""}, // nothing was reported
+	"GET /w/{workspace}/keys/{key}/leaked/attempts": {404, 404, ""},
+	"POST /w/{workspace}/keys/{key}/leaked/renew":   {409, 403, ""},
+
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}/body":      {200, 403, ""},
@@ -77,7 +84,7 @@ var open = []string{
 var othersKey = []string{
 	"POST /w/{workspace}/keys/{key}/secret", "POST /w/{workspace}/keys/{key}/edit", "POST /w/{workspace}/keys/{key}/deactivate", "POST /w/{workspace}/keys/{key}/reactivate",
 	"POST /w/{workspace}/keys/{key}/rotate", "POST /w/{workspace}/keys/{key}/overlap/end", "POST /w/{workspace}/keys/{key}/overlap/move",
-	"POST /w/{workspace}/keys/{key}/overlap/undo",
+	"POST /w/{workspace}/keys/{key}/overlap/undo", "POST /w/{workspace}/keys/{key}/leak", "POST /w/{workspace}/keys/{key}/leaked/renew",
 }
 
 // TestRoles asks every route as everybody, for what is theirs, another
@@ -174,7 +181,7 @@ func TestOthersKeys(t *testing.T) {
 			t.Errorf("%s changed something:\n%s", pattern, diff)
 		}
 	}
-	if got := c.get("/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()); strings.Contains(got.body, `/deactivate"`) || strings.Contains(got.body, `/rotate"`) {
+	if got := c.get("/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()); strings.Contains(got.body, `/deactivate"`) || strings.Contains(got.body, `/rotate"`) || strings.Contains(got.body, `/leak"`) {
 		t.Error("the page offers what would be refused")
 	}
 }
@@ -185,7 +192,7 @@ func (s *stage) state() (rows []string) {
 	const query = `
 		SELECT 'key ' || id || name || is_active || note FROM webhook_keys
 		UNION ALL SELECT 'token ' || id || name || is_active FROM tokens
-		UNION ALL SELECT 'credential ' || id || coalesce(expires_at::text, '') || coalesce(ended_at::text, '') FROM webhook_key_credentials
+		UNION ALL SELECT 'credential ' || id || coalesce(expires_at::text, '') || coalesce(ended_at::text, '') || coalesce(leaked_at::text, '') || (sealed IS NULL) FROM webhook_key_credentials
 		UNION ALL SELECT 'entry ' || chain || seq FROM audit_log
 		UNION ALL SELECT 'user ' || id || name FROM users
 		UNION ALL SELECT 'workspace ' || id || name FROM workspaces

@@ -76,7 +76,7 @@ func inUse(key keyring.Key, now time.Time) bool {
 func keyFacts(key keyring.Key, now time.Time) views.KeyFacts {
 	facts := views.KeyFacts{
 		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Fingerprint: key.Fingerprint, Scheme: schemeInfo(key.Scheme),
-		LacksSecret: key.LacksSecret(), Status: views.KeyStatus(key.StatusAt(now)), Active: key.Active, Source: key.Source, Owner: key.OwnerName,
+		LacksSecret: key.LacksSecret(), Leaked: key.Leaked(), LeakedAt: key.LeakedAt, Status: views.KeyStatus(key.StatusAt(now)), Active: key.Active, Source: key.Source, Owner: key.OwnerName,
 		CreatedBy: key.CreatedByName, CreatedAt: key.CreatedAt, LastUsedAt: key.LastUsedAt, LastRefusedAt: key.LastRefusedAt,
 		ExpiresAt: key.ExpiresAt, RotatingUntil: key.RotatingUntil, RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
 		AllowedCIDRs: key.AllowedCIDRs, OtherSources: key.OtherSources, RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer,

@@ -92,7 +92,7 @@ func hourly(counts []inbox.HourCount, now time.Time, n int) []views.Count {
 func count(page *views.KeysPage, row views.KeyRow) {
 	page.Counts.All++
 	switch row.Status {
-	case views.KeyInactive, views.KeyExpired:
+	case views.KeyInactive, views.KeyExpired, views.KeyLeakedOut:
 		page.Counts.Inactive++
 	default:
 		page.Counts.Active++
@@ -116,7 +116,7 @@ func count(page *views.KeysPage, row views.KeyRow) {
 
 // matches reports whether a row belongs under the tab and to the search.
 func matches(row views.KeyRow, page views.KeysPage) bool {
-	stopped := row.Status == views.KeyInactive || row.Status == views.KeyExpired
+	stopped := row.Status == views.KeyInactive || row.Status == views.KeyExpired || row.Status == views.KeyLeakedOut
 	switch page.Status {
 	case "":
 	case "active":

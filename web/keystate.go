@@ -123,10 +123,7 @@ func (s *Server) deactivatePage(w http.ResponseWriter, r *http.Request, m accoun
 	}
 	page := views.KeyDeactivatePage{Page: frame, KeyID: key.ID.String(), KeyName: key.Name, InUse: inUse(key, frame.Now), LastUsedAt: key.LastUsedAt}
 	senders, err := s.events.SendersOf(r.Context(), m.Workspace.ID, key.ID, frame.Now.Add(-24*time.Hour))
-	for _, sender := range senders {
-		page.Requests += sender.Requests
-		page.Senders = append(page.Senders, views.Sender{Address: sender.Address, UserAgent: sender.UserAgent, Requests: sender.Requests, LastAt: sender.LastAt})
-	}
+	page.Requests, page.Senders = sendersOn(senders)
 	return page, key, err
 }
 
@@ -182,6 +179,8 @@ func reactivated(key keyring.Key, changed bool, now time.Time) string {
 	switch {
 	case key.StatusAt(now) == keyring.Expired:
 		return key.Name + " is no longer deactivated, but expired on " + key.ExpiresAt.UTC().Format("2 Jan 2006") + ": requests with it still get 401."
+	case key.StatusAt(now) == keyring.LeakedOut:
+		return key.Name + " is no longer deactivated, but its credentials leaked and have stopped: requests get 401 until it has new ones."
 	case !changed:
 		return key.Name + " was active already."
 	}

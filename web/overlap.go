@@ -29,9 +29,7 @@ func (s *Server) overlapParts(r *http.Request, m account.Member, key keyring.Key
 			Nonce:        nonce(r), Slug: m.Workspace.Slug, KeyID: key.ID.String(), Now: time.Now().UTC(), CanEdit: mayEdit(m, key),
 			Old: use.Old, New: use.New, LastOldAt: use.LastOldAt, Safe: use.Safe, Quiet: use.Quiet, CanUndo: o.Latest && use.New == 0,
 		}
-		for _, sender := range use.Senders {
-			part.Senders = append(part.Senders, views.Sender{Address: sender.Address, UserAgent: sender.UserAgent, Requests: sender.Requests, LastAt: sender.LastAt})
-		}
+		_, part.Senders = sendersOn(use.Senders)
 		parts = append(parts, part)
 	}
 	return parts, nil

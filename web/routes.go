@@ -70,6 +70,12 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/keys/{key}/overlap/end", Permission: account.EditKeys, member: s.endOverlap},
 		{Pattern: "POST /w/{workspace}/keys/{key}/overlap/move", Permission: account.EditKeys, member: s.moveOverlapEnd},
 		{Pattern: "POST /w/{workspace}/keys/{key}/overlap/undo", Permission: account.EditKeys, member: s.undoRotation},
+		{Pattern: "GET /w/{workspace}/keys/{key}/leak", Permission: account.EditKeys, member: s.askIfLeaked},
+		{Pattern: "GET /w/{workspace}/keys/{key}/leak/dialog", Permission: account.EditKeys, member: s.askIfLeakedInDialog},
+		{Pattern: "POST /w/{workspace}/keys/{key}/leak", Permission: account.EditKeys, member: s.reportLeaked},
+		{Pattern: "GET /w/{workspace}/keys/{key}/leaked", Permission: account.ViewKeys, member: s.showLeaked},
+		{Pattern: "GET /w/{workspace}/keys/{key}/leaked/attempts", Permission: account.ViewKeys, member: s.showAttempts, poll: true},
+		{Pattern: "POST /w/{workspace}/keys/{key}/leaked/renew", Permission: account.EditKeys, member: s.renewKey},
 		{Pattern: "POST /w/{workspace}/keys/{key}/reactivate", Permission: account.EditKeys, member: s.reactivateKey},
 
 		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},

@@ -22,6 +22,8 @@ type keyCmd struct {
 	Reactivate keyReactivateCmd `cmd:"" help:"Make a deactivated key work again."`
 	SetSecret  keySetSecretCmd  `cmd:"" help:"Give a key the secret that its sender signs with, read from standard input."`
 	Rotate     keyRotateCmd     `cmd:"" help:"Make new credentials for a key and print them, this once; the old ones work on for a while."`
+	Leaked     keyLeakedCmd     `cmd:"" help:"Stop the credentials of a key at once and for good, because somebody else has them."`
+	Renew      keyRenewCmd      `cmd:"" help:"Make new credentials for a key whose old ones leaked, and print them, this once."`
 	Import     keyImportCmd     `cmd:"" help:"Take a key that was made elsewhere, so that its sender changes nothing."`
 }
 

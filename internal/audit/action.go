@@ -31,6 +31,8 @@ const (
 	OverlapMoved     Action = "key.overlap_moved" // it ends at another time
 	OverlapEnded     Action = "key.overlap_ended"
 	RotationUndone   Action = "key.rotation_undone"
+	KeyLeaked        Action = "key.leaked"  // its credentials were reported as leaked, and stopped
+	KeyRenewed       Action = "key.renewed" // new ones after that
 	CredentialsShown Action = "key.credentials_shown"
 	SecretPasted     Action = "key.secret_pasted"     // a secret that was made elsewhere
 	CredentialsSaved Action = "key.credentials_saved" // the person confirmed having saved them

@@ -57,8 +57,8 @@ func (s *Store) UseSince(ctx context.Context, workspaceID, keyID uuid.UUID, r Ro
 func (u *OverlapUse) count(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, r Rotation) (quiet time.Time, needed int64, err error) {
 	const query = `
 		SELECT now(),
-			coalesce(sum(requests) FILTER (WHERE hour >= $3 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired')), 0),
-			max(last_at) FILTER (WHERE last_at > $6 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired')),
+			coalesce(sum(requests) FILTER (WHERE hour >= $3 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked')), 0),
+			max(last_at) FILTER (WHERE last_at > $6 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked')),
 			coalesce(sum(requests) FILTER (WHERE credential_generation = $5), 0),
 			coalesce(sum(requests) FILTER (WHERE hour < $3 AND outcome <> 'refused'), 0),
 			min(hour) FILTER (WHERE hour < $3)
@@ -97,7 +97,7 @@ func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, 
 			WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3)
 			ORDER BY id DESC LIMIT $4
 		) AS newest
-		WHERE credential_generation = ANY ($5) AND received_at > $3 AND reason NOT IN ('credential_ended', 'credential_expired')
+		WHERE credential_generation = ANY ($5) AND received_at > $3 AND reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked')
 		GROUP BY address, user_agent ORDER BY last_at DESC LIMIT $6`
 	err = tx.SelectContext(ctx, &senders, query, keyID, workspaceID, r.At, maxSenderRows, pq.Array(r.Old), maxSenders)
 	return senders, err

@@ -56,10 +56,16 @@ type Key struct {
 	Hint             string         `db:"hint"`             // of the newest API key, "" if it has none
 	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short, "" if it has none
 	RotatingUntil    *time.Time     `db:"rotating_until"`   // the next end of old credentials; nil: there are none, or in ingestion
+	Held             int            `db:"held"`             // how many credentials were not stopped
+	LeakedAt         *time.Time     `db:"leaked_at"`        // when some were last reported as leaked; nil: never
 }
 
 // LacksSecret reports whether the key was never given a secret.
 func (k Key) LacksSecret() bool { return k.Fingerprint == "" }
+
+// Leaked reports whether the key is without credentials since they were reported as
+// leaked.
+func (k Key) Leaked() bool { return k.Held == 0 && k.LeakedAt != nil }
 
 // bare are the columns of a Key that ingestion needs, from webhook_keys AS k.
 const bare = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels, k.is_active, k.last_used_at,
@@ -74,7 +80,9 @@ const columns = bare + `,
 		WHERE c.webhook_key_id = k.id AND c.kind = 'secret'
 		ORDER BY c.ended_at IS NOT NULL, c.generation DESC LIMIT 1), '') AS fingerprint,
 	(SELECT min(c.expires_at) FROM webhook_key_credentials AS c
-		WHERE c.webhook_key_id = k.id AND c.ended_at IS NULL AND c.expires_at > statement_timestamp()) AS rotating_until`
+		WHERE c.webhook_key_id = k.id AND c.ended_at IS NULL AND c.expires_at > statement_timestamp()) AS rotating_until,
+	(SELECT count(*) FROM webhook_key_credentials AS c WHERE c.webhook_key_id = k.id AND c.ended_at IS NULL) AS held,
+	(SELECT max(c.leaked_at) FROM webhook_key_credentials AS c WHERE c.webhook_key_id = k.id) AS leaked_at`
 
 // named adds the names of the people behind a key, for the console; ingestion
 // has no right to read them.

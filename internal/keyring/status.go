@@ -14,6 +14,7 @@ const (
 	Idle      Status = "idle"       // active, not used for IdleAfter
 	Inactive  Status = "inactive"   // deactivated
 	Expired   Status = "expired"
+	LeakedOut Status = "leaked" // active, without credentials since they leaked
 )
 
 const (
@@ -31,6 +32,8 @@ func (k Key) StatusAt(now time.Time) Status {
 		return Inactive
 	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
 		return Expired
+	case k.Leaked():
+		return LeakedOut
 	case k.ExpiresAt != nil && k.ExpiresAt.Sub(now) <= ExpiringWithin:
 		return Expiring
 	case k.RotatingUntil != nil && now.Before(*k.RotatingUntil):

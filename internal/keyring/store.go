@@ -46,6 +46,9 @@ func (s *Store) addSecret(ctx context.Context, tx *sqlx.Tx, workspace, key uuid.
 		return 0, err
 	}
 	fingerprint := s.box.Fingerprint("secret", text)
+	if err := s.refuseLeaked(ctx, tx, workspace, fingerprint); err != nil {
+		return 0, err
+	}
 	if err := tx.GetContext(ctx, &others, same, fingerprint, key); err != nil {
 		return 0, err
 	}
