@@ -34,8 +34,10 @@ func TestLeakedEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		proofs := [][]string{
-			{"X-API-Key", key.APIKey.Reveal()}, {"X-API-Key", next.APIKey.Reveal()},
-			{"X-Webhook-Signature", sign(t, key.Secret.Reveal(), "x")}, {"X-Webhook-Signature", sign(t, next.Secret.Reveal(), "x")},
+			{"X-API-Key", key.APIKey.Reveal()},
+			{"X-API-Key", next.APIKey.Reveal()},
+			{"X-Webhook-Signature", sign(t, key.Secret.Reveal(), "x")},
+			{"X-Webhook-Signature", sign(t, next.Secret.Reveal(), "x")},
 		}
 		var confirmed atomic.Bool
 		var senders sync.WaitGroup
