@@ -229,7 +229,7 @@ func (a *surroundings) findPeople(key *PlannedKey, by audit.Actor) {
 	if key.Owner != "" {
 		owner, found := a.members[strings.ToLower(key.Owner)]
 		if !found {
-			key.fail("owner", "“%s” is not the address of a member of this workspace.", shorten(key.Owner))
+			key.fail("owner", "%s is not the address of a member of this workspace.", echo(key.Owner))
 			return
 		}
 		key.ownerID = &owner.ID

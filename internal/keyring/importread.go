@@ -143,8 +143,10 @@ func ReadImportOne(get func(column string) string, now time.Time) ImportFile {
 }
 
 // readCandidate understands one row.
-func readCandidate(line int, get func(string) string, now time.Time) Candidate {
-	c := Candidate{Line: line, Owner: get("owner"), CreatedBy: get("created_by"), Active: true}
+func readCandidate(line int, cell func(string) string, now time.Time) Candidate {
+	c := Candidate{Line: line}
+	get := func(column string) string { return c.clean(column, cell(column)) }
+	c.Owner, c.CreatedBy = get("owner"), get("created_by")
 	c.Draft = Draft{
 		Name: get("name"), Scheme: strings.ToLower(get("scheme")), Source: get("source"), Note: get("note"),
 		Labels: split(get("labels"), ";"), AllowedCIDRs: split(get("allowed_cidrs"), "; "),
@@ -156,9 +158,20 @@ func readCandidate(line int, get func(string) string, now time.Time) Candidate {
 	c.LastUsedAt = c.moment("last_used_at", get("last_used_at"), now, true)
 	c.Draft.ExpiresAt = c.moment("expires_at", get("expires_at"), now, false)
 	c.check(now)
-	c.readCredentials(get("api_key"), get("sha256"), get("secret"), get("hint"))
+	c.readCredentials(cell("api_key"), cell("sha256"), cell("secret"), get("hint"))
 	c.remarkOn(now)
 	return c
+}
+
+// clean keeps credentials out of what is kept and shown in the clear: columns get
+// mixed up.
+func (c *Candidate) clean(column, text string) string {
+	hint := HintIn(text)
+	if hint == "" {
+		return text
+	}
+	c.fail(column, "This is, or holds, an API key or a secret: %s.", hint)
+	return ""
 }
 
 // split reads a list whose parts any of the separators, or the form of
@@ -170,6 +183,14 @@ func split(text, separators string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(separators, r) || r == '\n' })
 }
 
+// echo repeats a cell of a file, unless it is so long that it may be a credential.
+func echo(text string) string {
+	if len([]rune(text)) > 24 && !strings.Contains(text, "@") {
+		return "This"
+	}
+	return "“" + shorten(text) + "”"
+}
+
 func (c *Candidate) flag(column, text string, otherwise bool) bool {
 	switch strings.ToLower(text) {
 	case "":
@@ -179,7 +200,7 @@ func (c *Candidate) flag(column, text string, otherwise bool) bool {
 	case "f", "false", "0", "no", "n", "off", "inactive":
 		return false
 	}
-	c.fail(column, "“%s” is neither true nor false.", shorten(text))
+	c.fail(column, "%s is neither true nor false.", echo(text))
 	return otherwise
 }
 
@@ -202,11 +223,11 @@ func (c *Candidate) moment(column, text string, now time.Time, past bool) *time.
 	}
 	switch {
 	case err != nil:
-		c.fail(column, "“%s” is not a time such as 2026-01-31 or 2026-01-31T08:30:00Z.", shorten(text))
+		c.fail(column, "%s is not a time such as 2026-01-31 or 2026-01-31T08:30:00Z.", echo(text))
 	case at.Year() < 1990:
-		c.fail(column, "“%s” is before 1990.", shorten(text))
+		c.fail(column, "%s is before 1990.", echo(text))
 	case past && at.After(now.Add(24*time.Hour)):
-		c.fail(column, "“%s” lies in the future.", shorten(text))
+		c.fail(column, "%s lies in the future.", echo(text))
 	default:
 		at = at.UTC()
 		if past && at.After(now) {

@@ -3,6 +3,7 @@ package keyring
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,8 +85,14 @@ func (s *Store) carryOut(ctx context.Context, tx *sqlx.Tx, by audit.Actor, plan 
 	if err := peopleStay(ctx, tx, by.WorkspaceID, fresh); err != nil {
 		return err
 	}
-	for at := 0; at < len(fresh); at += importBatch {
-		if err := s.insertImported(ctx, tx, by, fresh[at:min(at+importBatch, len(fresh))]); err != nil {
+	batches := slices.Collect(slices.Chunk(fresh, importBatch))
+	for _, batch := range batches {
+		if err := s.insertImported(ctx, tx, by, batch); err != nil {
+			return err
+		}
+	}
+	for _, batch := range batches { // last, because everybody's changes wait for the trail
+		if err := recordImported(ctx, tx, by, batch); err != nil {
 			return err
 		}
 	}
@@ -137,8 +144,7 @@ type importedRow struct {
 	AllowedCIDRs     []string   `json:"allowed_cidrs"`
 }
 
-// insertImported writes some keys with their credentials and their entries in the
-// audit trail.
+// insertImported writes some keys with their credentials.
 func (s *Store) insertImported(ctx context.Context, tx *sqlx.Tx, by audit.Actor, fresh []*PlannedKey) error {
 	const insert = `
 		INSERT INTO webhook_keys (id, workspace_id, name, scheme, source, note, labels, is_active, last_used_at, created_at, created_by,
@@ -172,10 +178,7 @@ func (s *Store) insertImported(ctx context.Context, tx *sqlx.Tx, by audit.Actor,
 	if _, err := tx.ExecContext(ctx, insert, by.WorkspaceID, string(text)); err != nil {
 		return err
 	}
-	if err := s.insertCredentials(ctx, tx, by.WorkspaceID, fresh); err != nil {
-		return err
-	}
-	return recordImported(ctx, tx, by, fresh)
+	return s.insertCredentials(ctx, tx, by.WorkspaceID, fresh)
 }
 
 // An importedCredential is one as the statement below reads it. What is bytes

@@ -106,12 +106,13 @@ func (t *Table) name(columns []string) error {
 	if len(columns) > maxColumns {
 		return wrong("The file has more than %d columns.", maxColumns)
 	}
-	seen := map[string]bool{}
-	for _, column := range columns {
-		if name := strings.ToLower(column); name != "" && seen[name] {
-			return wrong("Two columns are called “%s”.", shorten(column))
+	at := map[string]int{}
+	for i, column := range columns {
+		name := strings.ToLower(column)
+		if j, twice := at[name]; twice && name != "" { // not repeated: without a line of names it may be a key
+			return wrong("Columns %d and %d have the same name.", j+1, i+1)
 		}
-		seen[strings.ToLower(column)] = true
+		at[name] = i
 	}
 	t.Columns = columns
 	return nil
@@ -126,13 +127,6 @@ func unreadable(err error, skipped int) error {
 		return wrong("Line %d has a quote in the wrong place: a cell with quotes in it stands in quotes itself, and each of its own is doubled.", failure.Line+skipped)
 	}
 	return wrong("The file can't be read as a table.")
-}
-
-func shorten(text string) string {
-	if runes := []rune(text); len(runes) > 40 {
-		return string(runes[:40]) + "…"
-	}
-	return text
 }
 
 func wrong(format string, args ...any) error {
