@@ -22,6 +22,8 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/keys":                         {200, 200, ""},
 	"GET /w/{workspace}/keys/new":                     {200, 403, ""},
 	"POST /w/{workspace}/keys":                        {422, 403, "name="},
+	"GET /w/{workspace}/keys/import":                  {403, 403, ""},
+	"POST /w/{workspace}/keys/import":                 {403, 403, "do=table"},
 	"GET /w/{workspace}/keys/{key}":                   {200, 200, ""},
 	"GET /w/{workspace}/keys/{key}/deliveries":        {200, 200, ""},
 	"GET /w/{workspace}/keys/{key}/first":             {200, 200, ""},
@@ -66,6 +68,7 @@ var expected = map[string]struct {
 
 // forManagers says what owner and admin get where a member may not.
 var forManagers = map[string]int{
+	"GET /w/{workspace}/keys/import": 200, "POST /w/{workspace}/keys/import": 422,
 	"GET /w/{workspace}/signals/retention": 200, "POST /w/{workspace}/signals/retention": 422,
 	"GET /w/{workspace}/tokens": 200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
 	"GET /w/{workspace}/tokens/{token}": 200, "GET /w/{workspace}/tokens/{token}/deactivate": 200,
@@ -197,6 +200,7 @@ func (s *stage) state() (rows []string) {
 		UNION ALL SELECT 'user ' || id || name FROM users
 		UNION ALL SELECT 'workspace ' || id || name FROM workspaces
 		UNION ALL SELECT 'member ' || workspace_id || user_id || role FROM memberships
+		UNION ALL SELECT 'import ' || id FROM import_drafts
 		UNION ALL SELECT 'nonce ' || nonce FROM form_nonces ORDER BY 1`
 	if err := s.Raw().Select(&rows, query); err != nil {
 		s.t.Fatal(err)

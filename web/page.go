@@ -45,7 +45,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, m account.Member, 
 	}
 	p.User.Role = roleNames[m.Role]
 	p.Workspace = views.WorkspaceRef{Name: m.Workspace.Name, Slug: m.Workspace.Slug}
-	p.CanCreateKeys = m.Can(account.CreateKeys)
+	p.CanCreateKeys, p.CanImportKeys = m.Can(account.CreateKeys), m.Can(account.ImportKeys)
 	p.CanManageTokens, p.CanManageWorkspace = m.Can(account.ManageTokens), m.Can(account.ManageWorkspace)
 	for i := range p.Workspaces {
 		p.Workspaces[i].Current = p.Workspaces[i].Slug == m.Workspace.Slug

@@ -13,6 +13,7 @@ type route struct {
 	Pattern    string
 	Permission account.Permission // of a member's route
 	poll       bool               // asked by an open page again and again: nobody's doing, so no sign of life
+	upload     bool               // may be sent a file
 	stays      bool               // asked by a page that must not be left because a session has ended
 
 	raw    http.Handler  // files
@@ -52,6 +53,8 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/keys", Permission: account.ViewKeys, member: s.showKeys},
 		{Pattern: "GET /w/{workspace}/keys/new", Permission: account.CreateKeys, member: s.showNewKey},
 		{Pattern: "POST /w/{workspace}/keys", Permission: account.CreateKeys, member: s.issueKey},
+		{Pattern: "GET /w/{workspace}/keys/import", Permission: account.ImportKeys, member: s.showImport},
+		{Pattern: "POST /w/{workspace}/keys/import", Permission: account.ImportKeys, member: s.importKeys, upload: true},
 		{Pattern: "GET /w/{workspace}/keys/{key}", Permission: account.ViewKeys, member: s.showKey},
 		{Pattern: "GET /w/{workspace}/keys/{key}/deliveries", Permission: account.ViewKeys, member: s.showDeliveries, poll: true},
 		{Pattern: "GET /w/{workspace}/keys/{key}/first", Permission: account.ViewKeys, member: s.showFirst, poll: true, stays: true},

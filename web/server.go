@@ -157,13 +157,19 @@ func (s *Server) serve(route route) http.Handler {
 	case route.user != nil:
 		return s.handle(s.user(route, route.user))
 	}
+	if route.upload {
+		return s.handleUpTo(maxUpload, s.member(route))
+	}
 	return s.handle(s.member(route))
 }
 
 // handle adapts h to net/http. Every error in the console ends up here.
-func (s *Server) handle(h handler) http.Handler {
+func (s *Server) handle(h handler) http.Handler { return s.handleUpTo(maxForm, h) }
+
+// handleUpTo is handle for forms of a size.
+func (s *Server) handleUpTo(limit int64, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		r = r.WithContext(withPolicy(r.Context(), newPolicy()))
 		s.setHeaders(w, r)
 		defer func() {

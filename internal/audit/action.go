@@ -24,6 +24,7 @@ const (
 
 	KeyCreated       Action = "key.created"
 	KeyImported      Action = "key.imported"
+	KeysImported     Action = "keys.imported" // a whole table of them, or one by the same way
 	KeyEdited        Action = "key.edited"
 	KeyDeactivated   Action = "key.deactivated"
 	KeyReactivated   Action = "key.reactivated"
