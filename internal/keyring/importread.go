@@ -245,7 +245,7 @@ func (c *Candidate) check(now time.Time) {
 	if origin {
 		c.Draft.Source = ""
 	}
-	draft, err := c.Draft.checked(now)
+	draft, err := c.Draft.checked(now, c.Draft.ExpiresAt) // it may have passed
 	c.Draft = draft
 	if f, wrong := fault.Of(err); err != nil && wrong {
 		for _, one := range append([]*fault.Error{f}, f.More...) {
