@@ -193,7 +193,7 @@ func (m *meadow) reads() []read {
 		{"WithNews", 0, func(s *inbox.Store, _ *postgres.DB) error {
 			return last(s.WithNews(ctx, []inbox.Head{{Workspace: w, Position: place}}))
 		}},
-		{"Read", 16_000, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Read(ctx, w, nil, 500)) }},
+		{"Read", 32_000, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Read(ctx, w, nil, 500)) }},
 		{"Describe", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Describe(ctx, w, middle)) }},
 		{"Open", 0, func(s *inbox.Store, _ *postgres.DB) error {
 			return last(s.Open(ctx, audit.Actor{WorkspaceID: w, Kind: audit.CLI, Label: "test"}, middle))
