@@ -89,6 +89,7 @@ func (u *OverlapUse) count(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID 
 	return quiet, needed, nil
 }
 
+// oldSenders returns who sent with an old credential, of the newest 20,000 requests.
 func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, r Rotation) (senders []Sender, err error) {
 	const query = `
 		SELECT address, user_agent, count(*) AS requests, min(received_at) AS first_at, max(received_at) AS last_at
@@ -103,12 +104,21 @@ func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, 
 	return senders, err
 }
 
-// sentSince reports whether at least so many requests were let in since a moment.
+// sentSince reports whether at least so many requests were let in since a moment:
+// by the counts of the whole hours behind it, then by the rows of its own hour.
 func sentSince(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, since time.Time, needed int64) (enough bool, err error) {
 	const query = `
-		SELECT count(*) >= $4 FROM (
-			SELECT FROM deliveries WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3) AND received_at > $3 AND outcome <> 'refused' LIMIT $4
+		SELECT count(*) >= $5 FROM (
+			SELECT FROM deliveries
+			WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3) AND id < uuid_floor($4) AND received_at > $3 AND received_at < $4
+				AND outcome <> 'refused'
+			ORDER BY id LIMIT $5
 		) AS sent`
-	err = tx.GetContext(ctx, &enough, query, keyID, workspaceID, since, needed)
+	end := hourOf(since).Add(time.Hour)
+	behind, err := letIn(ctx, tx, workspaceID, keyID, end)
+	if err != nil || behind >= needed {
+		return behind >= needed, err
+	}
+	err = tx.GetContext(ctx, &enough, query, keyID, workspaceID, since, end, needed-behind)
 	return enough, err
 }

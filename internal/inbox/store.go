@@ -44,33 +44,6 @@ func (s *Store) RecentOf(ctx context.Context, workspaceID, keyID uuid.UUID, limi
 	return found, nil
 }
 
-// FirstOf returns what tells whether a new key works: its first accepted
-// delivery, else its latest refused one. found is false if there is neither.
-func (s *Store) FirstOf(ctx context.Context, workspaceID, keyID uuid.UUID) (first Delivery, found bool, err error) {
-	const accepted = `
-		SELECT ` + columns + ` FROM deliveries
-		WHERE webhook_key_id = $1 AND workspace_id = $2 AND outcome = 'accepted'
-		ORDER BY id LIMIT 1`
-	const refused = `
-		SELECT ` + columns + ` FROM deliveries
-		WHERE webhook_key_id = $1 AND workspace_id = $2 AND outcome = 'refused'
-		ORDER BY id DESC LIMIT 1`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		err := tx.GetContext(ctx, &first, accepted, keyID, workspaceID)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = tx.GetContext(ctx, &first, refused, keyID, workspaceID)
-		}
-		return err
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return Delivery{}, false, nil
-	}
-	if err != nil {
-		return Delivery{}, false, fmt.Errorf("read the first delivery: %w", err)
-	}
-	return first, true, nil
-}
-
 const hourSums = `
 	hour,
 	coalesce(sum(requests) FILTER (WHERE outcome = 'accepted'), 0)::bigint AS accepted,
@@ -115,33 +88,6 @@ func (s *Store) UsageOf(ctx context.Context, workspaceID, keyID uuid.UUID, since
 		return nil, fmt.Errorf("read a key's usage: %w", err)
 	}
 	return counts, nil
-}
-
-// maxSenders bounds the answer of SendersOf, maxSenderRows what it looks at.
-const (
-	maxSenders    = 100
-	maxSenderRows = 20_000
-)
-
-// SendersOf returns who sent accepted or duplicate requests with a key since a
-// moment, the latest first. It looks at the newest 20,000 requests at most.
-func (s *Store) SendersOf(ctx context.Context, workspaceID, keyID uuid.UUID, since time.Time) ([]Sender, error) {
-	const query = `
-		SELECT address, user_agent, count(*) AS requests, min(received_at) AS first_at, max(received_at) AS last_at
-		FROM (
-			SELECT address, user_agent, received_at FROM deliveries
-			WHERE webhook_key_id = $1 AND workspace_id = $2 AND outcome <> 'refused' AND id >= uuid_floor($3)
-			ORDER BY id DESC LIMIT $4
-		) AS newest
-		GROUP BY address, user_agent ORDER BY last_at DESC LIMIT $5`
-	var senders []Sender
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.SelectContext(ctx, &senders, query, keyID, workspaceID, since, maxSenderRows, maxSenders)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read a key's senders: %w", err)
-	}
-	return senders, nil
 }
 
 // Kept is what was kept of a refused request.
