@@ -56,23 +56,25 @@ type page struct {
 	later []Signal // from the first whose body is to be fetched
 }
 
-// read hands on one page. What it is compared with is hidden in subqueries: a
-// planner that knew the epoch would take it that next to nothing is behind it, and
-// sort all of a workspace rather than follow the index.
+// pageQuery hides in subqueries what places are compared with: a planner that knew
+// the epoch, which all signals share, would take it that next to nothing is behind
+// it, and sort all of a workspace rather than follow the index.
+const pageQuery = `
+	SELECT record_send(ROW(s.id, s.webhook_key_id, s.source, s.source_ref, s.received_at, s.epoch, s.commit_xid,
+		coalesce(d.auth_method, 'none'), d.credential_generation, coalesce(d.content_type, ''), coalesce(d.headers, '{}'),
+		coalesce(d.event_type, ''), coalesce(d.body_size, 0), d.body_sha256, CASE WHEN d.body_size <= $6 THEN d.body END))
+	FROM (
+		SELECT s.id, s.webhook_key_id, s.source, s.source_ref, s.received_at, s.epoch, s.commit_xid FROM signals AS s
+		WHERE s.workspace_id = $1 AND (s.epoch, s.commit_xid, s.id) > ((SELECT $2::integer), (SELECT $3::xid8), (SELECT $4::uuid)) AND ` + ended + `
+		ORDER BY s.epoch, s.commit_xid, s.id LIMIT $5) AS s
+	LEFT JOIN deliveries AS d ON d.id = s.id
+	ORDER BY s.epoch, s.commit_xid, s.id`
+
+// read hands on one page.
 func (p *page) read(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, limit int) error {
-	const query = `
-		SELECT record_send(ROW(s.id, s.webhook_key_id, s.source, s.source_ref, s.received_at, s.epoch, s.commit_xid,
-			coalesce(d.auth_method, 'none'), d.credential_generation, coalesce(d.content_type, ''), coalesce(d.headers, '{}'),
-			coalesce(d.event_type, ''), coalesce(d.body_size, 0), d.body_sha256, CASE WHEN d.body_size <= $6 THEN d.body END))
-		FROM (
-			SELECT s.id, s.webhook_key_id, s.source, s.source_ref, s.received_at, s.epoch, s.commit_xid FROM signals AS s
-			WHERE s.workspace_id = $1 AND (s.epoch, s.commit_xid, s.id) > ((SELECT $2::integer), (SELECT $3::xid8), (SELECT $4::uuid)) AND ` + ended + `
-			ORDER BY s.epoch, s.commit_xid, s.id LIMIT $5) AS s
-		LEFT JOIN deliveries AS d ON d.id = s.id
-		ORDER BY s.epoch, s.commit_xid, s.id`
 	epoch, xid, id := p.end.args()
 	var signal Signal
-	err := postgres.QueryRecords(ctx, tx, query, func(r *postgres.Record) error {
+	err := postgres.QueryRecords(ctx, tx, pageQuery, func(r *postgres.Record) error {
 		signal.read(r)
 		p.add(&signal)
 		return nil
@@ -107,7 +109,7 @@ func (p *page) hand(signal *Signal) {
 // fetch hands on the signals from the first large one. The page ends in front of
 // one that was forgotten meanwhile.
 func (p *page) fetch(ctx context.Context, tx *sqlx.Tx) error {
-	const query = `SELECT record_send(ROW(d.id, d.body)) FROM deliveries AS d WHERE d.id = ANY($1) AND d.body IS NOT NULL`
+	const query = `SELECT record_send(ROW(d.id, d.body)) FROM deliveries AS d WHERE d.id = ANY($1)`
 	var ids []uuid.UUID
 	for i := range p.later {
 		if p.later[i].BodySize > p.small {
