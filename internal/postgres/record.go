@@ -24,12 +24,12 @@ var errRecord = errors.New("the database sent a row that is not as it should be"
 // with every row, valid until each returns. A row in one value spares what the
 // driver does with each column; and in a prepared statement, which ends with this
 // call, it asks for the value in binary: as text a bytea is twice as long.
-func QueryRecords(ctx context.Context, tx *sqlx.Tx, query string, each func(*Record) error, args ...any) (err error) {
+func QueryRecords(ctx context.Context, tx *sqlx.Tx, query string, each func(*Record) error, args ...any) error {
 	statement, err := tx.PrepareContext(ctx, query)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, statement.Close()) }()
+	defer statement.Close() // where it fails the connection is gone, which the transaction's next step says better
 	rows, err := statement.QueryContext(ctx, args...)
 	if err != nil {
 		return err
