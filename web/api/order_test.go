@@ -142,7 +142,9 @@ func (s *stage) waitFor(all []*follower, rows int) {
 			time.Sleep(200 * time.Millisecond) // time for what comes twice
 			return
 		}
-		stuck := func(f *follower) bool { return lacks(f) && time.Since(began) > 15*time.Second && f.quiet() > 15*time.Second }
+		stuck := func(f *follower) bool {
+			return lacks(f) && time.Since(began) > 15*time.Second && f.quiet() > 15*time.Second
+		}
 		if slices.ContainsFunc(all, stuck) {
 			return
 		}

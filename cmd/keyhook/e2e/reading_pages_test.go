@@ -81,10 +81,11 @@ func (p *tab) makeToken(server *program) {
 	p.open(server.url + "/w/harbour-pine/tokens")
 	p.tabTo(`a[href$="/tokens/new"]`)
 	p.enter()
-	p.tabTo(`#token-form #name`)
+	const onName = `document.activeElement?.matches("#token-form #name") ?? false`
+	p.until(onName) // the page begins there
 	p.tabTo(`#token-form [type=submit]`)
-	p.do(chromedp.KeyEvent(kb.Enter)) // refused by the browser: there is no name
-	p.tabTo(`#token-form #name`)
+	p.do(chromedp.KeyEvent(kb.Enter)) // refused by the browser, which leads back: there is no name
+	p.until(onName)
 	p.write("Loader")
 	p.tabTo(`#token-form [type=submit]`)
 	p.enter()
