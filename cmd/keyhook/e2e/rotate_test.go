@@ -11,7 +11,7 @@ import (
 // key's page that tells of the overlap, and its end.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	p := openBrowser(t).tab()
 	p.setUp(server.setupLink())
 	c := p.createKey("Rotated")
@@ -61,8 +61,10 @@ func TestRotation(t *testing.T) {
 }
 
 // inspectRotation looks at the dialog, the new credentials, the overlap and its end.
-func (p *tab) inspectRotation(key string) {
-	p.t.Helper()
+func inspectRotation(t *testing.T, console inUse) {
+	p := console.signedIn(t)
+	key := console.key(p, "Stripe billing ledger")
+	p.inspectAll(sight{"key-rotate", key + "/rotate"})
 	p.open(key)
 	p.click(`a[hx-get$="/rotate/dialog"]`)
 	p.wait("dialog:modal")

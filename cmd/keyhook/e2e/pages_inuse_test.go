@@ -1,0 +1,70 @@
+package e2e_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestPagesInUse inspects the console full of keys and traffic. Its parts have one
+// server and a browser each: a page's inspection keeps one processor busy.
+func TestPagesInUse(t *testing.T) {
+	t.Parallel()
+	console := inUse{launch(t, "demo", t.TempDir())}
+	for name, inspect := range map[string]func(*testing.T, inUse){
+		"keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
+		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inspect(t, console)
+		})
+	}
+}
+
+// An inUse is the console of a workspace full of keys and traffic.
+type inUse struct{ *program }
+
+// at returns an address in the workspace.
+func (u inUse) at(path string) string { return u.url + "/w/harbour-pine" + path }
+
+// signedIn opens a browser of its own in which the owner is signed in.
+func (u inUse) signedIn(t *testing.T) *tab {
+	t.Helper()
+	login := regexp.MustCompile(`as (\S+) with the password (\S+)`).FindStringSubmatch(u.log())
+	p := openBrowser(t).inspectable()
+	p.open(u.url + "/sign-in")
+	p.fill("input[name=email]", login[1])
+	p.fill("input[name=password]", login[2])
+	p.follow("form[action='/sign-in'] [type=submit]")
+	return p
+}
+
+// key returns the address of the key with a name.
+func (u inUse) key(p *tab, name string) string {
+	p.t.Helper()
+	p.open(u.at("/keys?q=") + strings.ReplaceAll(name, " ", "+"))
+	return eval[string](p, `document.querySelector(".keys tbody a").href`)
+}
+
+// A sight is a page and what its inspection is called.
+type sight struct{ name, url string }
+
+func (p *tab) inspectAll(pages ...sight) {
+	p.t.Helper()
+	for _, page := range pages {
+		p.open(page.url)
+		p.inspect(page.name)
+	}
+}
+
+func inspectKeys(t *testing.T, console inUse) {
+	p := console.signedIn(t)
+	p.inspectAll(
+		sight{"workspaces", console.url + "/workspaces"},
+		sight{"keys", console.at("/keys")},
+		sight{"keys-no-match", console.at("/keys?q=nothing+like+this")},
+		sight{"workspace-new", console.url + "/workspaces/new"},
+		sight{"change-password", console.url + "/account/password"},
+	)
+}
