@@ -171,6 +171,7 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 		h.cache, h.writer, counted, log)
 	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
 	h.api = api.NewServer(api.Config{DocsURL: on.publicURL, Secure: c.secure()}, h.reading, keyring.NewStore(h.reading, box), inbox.NewStore(h.reading, box), log)
+	h.metrics.MustRegister(h.api.Gauges())
 	return h, nil
 }
 
