@@ -134,7 +134,7 @@ func (d *Draft) checkEnd(c *check, now time.Time, kept *time.Time) {
 	switch d.ExpiresAt = &at; {
 	case at.Sub(now) > maxExpiry:
 		c.fail("expires", "The expiry date is more than ten years away.")
-	case !at.After(now) && (kept == nil || !kept.Equal(at)):
+	case !at.After(now) && (kept == nil || !kept.Truncate(time.Second).Equal(at)):
 		c.fail("expires", "That time has passed. Choose a later one, or deactivate the key.")
 	}
 }
