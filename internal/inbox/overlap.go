@@ -112,3 +112,53 @@ func sentSince(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, s
 	err = tx.GetContext(ctx, &enough, query, keyID, workspaceID, since, needed)
 	return enough, err
 }
+
+// A RotatedKey is a rotation of a key.
+type RotatedKey struct {
+	KeyID uuid.UUID
+	Rotation
+}
+
+// An OldUse is how often old credentials came since their rotation.
+type OldUse struct {
+	Requests int64
+	LastAt   *time.Time // nil: not at all
+}
+
+// OldUses returns the uses of the old credentials of rotations, in their order, by
+// the counts alone.
+func (s *Store) OldUses(ctx context.Context, rotations []RotatedKey) ([]OldUse, error) {
+	const query = `
+		SELECT r.place, coalesce(sum(c.requests), 0) AS requests, max(c.last_at) FILTER (WHERE c.last_at > r.since) AS last_at
+		FROM unnest($1::integer[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::timestamptz[]) AS r (place, key, generation, since, hour)
+		JOIN delivery_totals AS c ON c.webhook_key_id = r.key AND c.credential_generation = r.generation AND c.hour >= r.hour
+		WHERE c.reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked') GROUP BY r.place`
+	var places, generations []int64
+	var keys []uuid.UUID
+	var times, hours []time.Time
+	for i, r := range rotations {
+		for _, generation := range r.Old {
+			places, generations, keys = append(places, int64(i)), append(generations, int64(generation)), append(keys, r.KeyID)
+			times, hours = append(times, r.At), append(hours, hourOf(r.At))
+		}
+	}
+	var rows []struct {
+		Place    int        `db:"place"`
+		Requests int64      `db:"requests"`
+		LastAt   *time.Time `db:"last_at"`
+	}
+	uses := make([]OldUse, len(rotations))
+	if len(places) == 0 {
+		return uses, nil
+	}
+	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &rows, query, pq.Array(places), pq.Array(keys), pq.Array(generations), pq.Array(times), pq.Array(hours))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read who uses rotated keys: %w", err)
+	}
+	for _, row := range rows {
+		uses[row.Place] = OldUse{max(row.Requests-rotations[row.Place].Before, 0), row.LastAt}
+	}
+	return uses, nil
+}

@@ -1,0 +1,339 @@
+package views
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An OverviewPage answers whether anything is wrong.
+type OverviewPage struct {
+	Page
+	Refusals     RefusalFacts
+	Ghosts       []GhostFacts    // a row for each key, the latest use first
+	Overlaps     []EndingOverlap // that end within a day, the soonest first
+	Forwards     []ForwardFacts  // the latest first
+	Expiring     KeySet          // within 30 days, the soonest first
+	WithinWeek   int             // of them
+	NeverUsed    KeySet
+	Idle         KeySet // for 30 days
+	LongIdle     KeySet // of them, for 90
+	NeverExpires KeySet
+	OwnerGone    KeySet
+}
+
+// RefusalFacts are how much was refused in the last 24 hours, and what is usual.
+type RefusalFacts struct {
+	Requests, Refused int64
+	Usual             float64 // a share between 0 and 1
+	Days              int     // that it is the median of; 0: nothing is usual yet
+	Unusual           bool
+	Top               []RefusedKey // where it is unusual, the most first
+}
+
+// A RefusedKey is a key with what was refused of it for one reason.
+type RefusedKey struct {
+	ID, Name, Reason string
+	Refused          int64
+}
+
+// GhostFacts are the uses of a key's stopped credentials.
+type GhostFacts struct {
+	KeyID, KeyName string
+	Reason         string // the latest one
+	Week, Day      int64  // requests in 7 days, in 24 hours
+	LastAt         time.Time
+	Address, Agent string // of the latest; "" if no row of it was kept
+}
+
+// An EndingOverlap is an overlap with how often the old credentials came.
+type EndingOverlap struct {
+	KeyID, KeyName, What string
+	Until                time.Time
+	Old                  int64
+	LastOldAt            *time.Time
+}
+
+// ForwardFacts are a peer that forwards addresses without being trusted.
+type ForwardFacts struct {
+	Proxy    string
+	Requests int64 // in 24 hours
+	LastAt   time.Time
+}
+
+// A KeySet is how many keys there are of a kind, and the first few.
+type KeySet struct {
+	Count int
+	First []KeyMention
+}
+
+// A KeyMention is a key that a set names.
+type KeyMention struct {
+	ID, Name              string
+	ExpiresAt, LastUsedAt *time.Time
+	CreatedAt             time.Time
+}
+
+// A Finding is a fact with its number, who it is about, and where to mend it.
+type Finding struct {
+	Grave      bool // or it may wait
+	Icon       string
+	Fact, Why  string
+	About      []About
+	More       int    // that About leaves out
+	Href, Link string // "" for none
+}
+
+// An About is one of those that a finding is about.
+type About struct{ Href, Name, Text string }
+
+// ghostWords say how a stopped credential came to be used, by reason.
+var ghostWords = map[string]string{
+	"key_inactive": "deactivated", "key_expired": "expired", "credential_ended": "stopped credential", "credential_expired": "overlap over",
+	"credential_leaked": "leaked credential",
+}
+
+// ghostWord is ghostWords' entry, or the reason itself.
+func ghostWord(reason string) string {
+	if word, known := ghostWords[reason]; known {
+		return word
+	}
+	return reason
+}
+
+// wrong are the findings that need somebody now, the gravest first.
+func (p OverviewPage) wrong() (list []Finding) {
+	for _, f := range []Finding{p.refusals(), p.ghosts(), p.overlaps(true), p.expiring(true), p.forwards()} {
+		if f.Fact != "" {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// tidy are the findings that may wait.
+func (p OverviewPage) tidy() (list []Finding) {
+	for _, f := range []Finding{
+		p.expiring(false), p.overlaps(false),
+		p.set(p.OwnerGone, "users", "owner-gone", "no owner", "have no owner", "Nobody who belongs to this workspace answers for them.", made),
+		p.set(p.NeverUsed, "circle-dashed", "never-used", "was never used", "were never used", "", made),
+		p.set(p.LongIdle, "hourglass", "idle-90", "idle for 90 days", "idle for 90 days", "", used),
+		p.set(p.Idle, "hourglass", "idle", "idle for 30 days", "idle for 30 days", "", used),
+		p.set(p.NeverExpires, "clock-alert", "never-expires", "never expires", "never expire", "", made),
+	} {
+		if f.Fact != "" {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+func made(k KeyMention, now time.Time) string { return "made " + day(k.CreatedAt) }
+
+func used(k KeyMention, now time.Time) string { return "last used " + since(*k.LastUsedAt, now) }
+
+func ends(k KeyMention, now time.Time) string {
+	text := endsIn(*k.ExpiresAt, now) + ", " + stamp(*k.ExpiresAt)
+	if k.LastUsedAt == nil {
+		return text + ", never used"
+	}
+	return text + ", last used " + since(*k.LastUsedAt, now)
+}
+
+// status is the list of keys under one filter.
+func (p OverviewPage) status(filter string) string { return p.keys() + "?status=" + filter }
+
+// set is the finding about a set of keys.
+func (p OverviewPage) set(s KeySet, icon, filter, one, many, why string, text func(KeyMention, time.Time) string) Finding {
+	if s.Count == 0 {
+		return Finding{}
+	}
+	f := Finding{Icon: icon, Fact: keysThat(s.Count, one, many), Why: why, More: s.Count - len(s.First), Href: p.status(filter), Link: "See all"}
+	for _, k := range s.First {
+		f.About = append(f.About, About{p.keys(k.ID), k.Name, text(k, p.Now)})
+	}
+	if s.Count == 1 {
+		f.Href, f.Link = p.keys(s.First[0].ID), "Open key"
+	}
+	return f
+}
+
+func keysThat(n int, one, many string) string {
+	if n == 1 {
+		return "1 key " + one
+	}
+	return number(int64(n)) + " keys " + many
+}
+
+// expiring is grave if a key ends within a week.
+func (p OverviewPage) expiring(grave bool) Finding {
+	if grave != (p.WithinWeek > 0) {
+		return Finding{}
+	}
+	f := p.set(p.Expiring, "clock-alert", "expiring", "expires within 30 days", "expire within 30 days", "", ends)
+	if grave {
+		f.Grave, f.Why = p.Expiring.First[0].ExpiresAt.Sub(p.Now) < 24*time.Hour, "Then their requests get 401. Edit a key to give it a later date, or rotate it."
+		f.Fact = keysThat(p.WithinWeek, "expires within 7 days", "expire within 7 days")
+		if p.Expiring.Count > p.WithinWeek {
+			f.Fact += ", " + number(int64(p.Expiring.Count)) + " within 30"
+		}
+	}
+	return f
+}
+
+func (p OverviewPage) refusals() Finding {
+	r := p.Refusals
+	if !r.Unusual {
+		return Finding{}
+	}
+	f := Finding{
+		Grave: true, Icon: "circle-x",
+		Fact: share(r.Refused, r.Requests) + " of requests were refused in the last 24 hours" + r.usually(", usually "),
+		Why:  number(r.Refused) + " of " + number(r.Requests) + ". " + r.meaning(),
+	}
+	for _, k := range r.Top {
+		f.About = append(f.About, About{p.keys(k.ID), k.Name, number(k.Refused) + " · " + k.Reason})
+	}
+	if len(r.Top) > 0 {
+		f.Href, f.Link = p.keys(r.Top[0].ID), "Open "+r.Top[0].Name
+	}
+	return f
+}
+
+// usually is the usual share behind some words, or nothing.
+func (r RefusalFacts) usually(words string) string {
+	if r.Days == 0 {
+		return ""
+	}
+	return words + percent(r.Usual)
+}
+
+func (r RefusalFacts) meaning() string {
+	if r.Days == 0 {
+		return "There are too few days before to say what is usual."
+	}
+	return "Usual is the median of the same hours of " + plural(int64(r.Days), "day", "days") + " before."
+}
+
+// percent writes a share between 0 and 1.
+func percent(part float64) string {
+	switch {
+	case part == 0:
+		return "0 %"
+	case part < 0.0001:
+		return "under 0.01 %"
+	}
+	return strconv.FormatFloat(100*part, 'f', 2, 64) + " %"
+}
+
+// fewAbout is how many a finding names.
+const fewAbout = 5
+
+func (p OverviewPage) ghosts() Finding {
+	if len(p.Ghosts) == 0 {
+		return Finding{}
+	}
+	f := Finding{Icon: "circle-off", More: max(len(p.Ghosts)-fewAbout, 0), Href: p.status("ghost-use"), Link: "See all"}
+	var week, day int64
+	for i, g := range p.Ghosts {
+		week, day = week+g.Week, day+g.Day
+		f.Grave = f.Grave || g.Reason == "credential_leaked"
+		if i < fewAbout {
+			f.About = append(f.About, About{p.keys(g.KeyID), g.KeyName, g.text(p.Now)})
+		}
+	}
+	f.Fact = "Stopped credentials of " + plural(int64(len(p.Ghosts)), "key", "keys") + " are still in use"
+	f.Why = plural(week, "request", "requests") + " refused in the last 7 days, " + number(day) + " in the last 24 hours. Tell who sends, or find out who has them."
+	if len(p.Ghosts) == 1 {
+		f.Href, f.Link = p.keys(p.Ghosts[0].KeyID), "Open key"
+	}
+	return f
+}
+
+func (g GhostFacts) text(now time.Time) string {
+	parts := []string{ghostWord(g.Reason), number(g.Week) + " in 7 days", number(g.Day) + " in 24 h", "last " + since(g.LastAt, now)}
+	if g.Address != "" {
+		parts[3] += " from " + g.Address
+	}
+	if g.Agent != "" {
+		parts[3] += ", " + shorten(visible(g.Agent), 60)
+	}
+	return strings.Join(parts, " · ")
+}
+
+// shorten cuts a text that a line has no room for.
+func shorten(text string, most int) string {
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	return string(runes[:most-1]) + "…"
+}
+
+// overlaps are grave if the old credentials are in use.
+func (p OverviewPage) overlaps(grave bool) Finding {
+	f := Finding{Icon: "refresh-cw"}
+	n := 0
+	for _, o := range p.Overlaps {
+		inUse := o.LastOldAt != nil && p.Now.Sub(*o.LastOldAt) < 24*time.Hour
+		if inUse != grave {
+			continue
+		}
+		if n++; n > fewAbout {
+			f.More++
+			continue
+		}
+		text := "old " + Parts(o.What) + " until " + stamp(o.Until) + " · "
+		if o.LastOldAt == nil {
+			text += "not used since the rotation"
+		} else {
+			text += plural(o.Old, "request", "requests") + " with it, last " + since(*o.LastOldAt, p.Now)
+		}
+		f.About = append(f.About, About{p.keys(o.KeyID), o.KeyName, text})
+	}
+	if n == 0 {
+		return Finding{}
+	}
+	f.Fact = plural(int64(n), "overlap ends", "overlaps end") + " within 24 hours"
+	if grave {
+		f.Fact += " with the old credentials still in use"
+		f.Why = "Then requests with the old ones get 401. Give the sender the new ones, or let the overlap last longer."
+	} else {
+		f.Fact += ", and the old credentials are not in use"
+	}
+	f.Href, f.Link = f.About[0].Href, "Open "+f.About[0].Name
+	return f
+}
+
+func (p OverviewPage) forwards() Finding {
+	if len(p.Forwards) == 0 {
+		return Finding{}
+	}
+	f := Finding{Icon: "triangle-alert", More: max(len(p.Forwards)-fewAbout, 0)}
+	var requests int64
+	for i, forward := range p.Forwards {
+		requests += forward.Requests
+		if i < fewAbout {
+			f.About = append(f.About, About{"", forward.Proxy, plural(forward.Requests, "request", "requests") + ", last " + since(forward.LastAt, p.Now)})
+		}
+	}
+	f.Fact = plural(requests, "request", "requests") + " came through a proxy that is not trusted"
+	f.Why = "X-Forwarded-For is not believed, so the addresses below stand for all who send through them, in the log and against a key's allowed addresses. " +
+		"If they are proxies of yours, whoever runs this Keyhook adds them to KEYHOOK_TRUSTED_PROXIES."
+	return f
+}
+
+// checked is what the calm line says was looked at.
+func (p OverviewPage) checked() string {
+	r, text := p.Refusals, ""
+	switch {
+	case r.Requests == 0:
+		text = "no requests in the last 24 hours"
+	case r.Days == 0:
+		text = share(r.Refused, r.Requests) + " of " + plural(r.Requests, "request", "requests") + " refused in the last 24 hours, and no usual rate yet"
+	default:
+		text = share(r.Refused, r.Requests) + " of " + plural(r.Requests, "request", "requests") + " refused in the last 24 hours, usually " + percent(r.Usual)
+	}
+	return "Checked " + plural(int64(p.KeyCount), "key", "keys") + ": " + text +
+		"; no use of stopped credentials in 7 days; no key that expires within 7 days; no overlap that ends within 24 hours with the old credentials in use; no proxy that is not trusted."
+}
