@@ -188,7 +188,7 @@ func (f *filler) changes(s sender, maker uuid.UUID) []change {
 	const used = `UPDATE webhook_keys SET last_used_at = $2 WHERE id = $1`
 	const expired = `UPDATE webhook_keys SET expires_at = $2 WHERE id = $1`
 	const replaced = `
-		UPDATE webhook_key_credentials SET superseded_at = $2, expires_at = $2 + interval '24 hours' WHERE webhook_key_id = $1 AND superseded_at IS NOT NULL`
+		UPDATE webhook_key_credentials SET superseded_at = $2::timestamptz, expires_at = $2::timestamptz + interval '24 hours' WHERE webhook_key_id = $1 AND superseded_at IS NOT NULL`
 	const replacing = `
 		UPDATE webhook_key_credentials SET created_at = $2 WHERE webhook_key_id = $1 AND superseded_at IS NULL`
 	list := []change{{created, []any{s.createdAt, maker}}, {credentials, []any{s.createdAt}}}

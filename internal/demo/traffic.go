@@ -87,7 +87,11 @@ func (f *filler) requests(senders []sender) []request {
 
 // drawGhost makes a request with credentials of s that were stopped.
 func (f *filler) drawGhost(s sender) request {
-	at := f.ago(f.random.Float64() * 2.4).Truncate(time.Millisecond)
+	span := 6.0
+	if s.expired > 0 {
+		span = s.expired
+	}
+	at := f.ago(f.random.Float64() * span).Truncate(time.Millisecond)
 	r := request{
 		key: s.key.ID, source: s.key.Source, at: at, address: s.addresses[0], generation: 1, method: "api_key",
 		outcome: "refused", reason: "key_inactive", status: 401, took: int64(26_000 + f.random.IntN(4000)), event: s.events[0], ref: fmt.Sprintf("evt_%016x", f.random.Uint64()),
