@@ -1,13 +1,12 @@
 package ingest_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/google/uuid"
 
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
@@ -80,8 +79,7 @@ func TestForwardersAreBounded(t *testing.T) {
 		senders.Go(func() {
 			for n := range 8 {
 				r := httptest.NewRequest(http.MethodPost, hook(key), strings.NewReader("x"))
-				id := uuid.New()
-				r.RemoteAddr = "[2001:db8::" + id.String()[:4] + ":" + string(rune('a'+sender)) + string(rune('1'+n)) + "]:1"
+				r.RemoteAddr = fmt.Sprintf("[2001:db8::%x:%x]:1", sender+1, n+1)
 				r.Header.Set("X-API-Key", key.APIKey.Reveal())
 				r.Header.Set("X-Forwarded-For", "203.0.113.5")
 				s.handler.ServeHTTP(httptest.NewRecorder(), r)
