@@ -115,10 +115,10 @@ func (p OverviewPage) wrong() (list []Finding) {
 func (p OverviewPage) tidy() (list []Finding) {
 	for _, f := range []Finding{
 		p.expiring(false), p.overlaps(false),
-		p.set(p.OwnerGone, "users", "owner-gone", "no owner", "have no owner", "Nobody who belongs to this workspace answers for them.", made),
+		p.set(p.OwnerGone, "users", "owner-gone", "has no owner", "have no owner", "Nobody who belongs to this workspace answers for them.", made),
 		p.set(p.NeverUsed, "circle-dashed", "never-used", "was never used", "were never used", "", made),
-		p.set(p.LongIdle, "hourglass", "idle-90", "idle for 90 days", "idle for 90 days", "", used),
-		p.set(p.Idle, "hourglass", "idle", "idle for 30 days", "idle for 30 days", "", used),
+		p.set(p.LongIdle, "hourglass", "idle-90", "was not used for 90 days", "were not used for 90 days", "", used),
+		p.set(p.Idle, "hourglass", "idle", "was not used for 30 days", "were not used for 30 days", "", used),
 		p.set(p.NeverExpires, "clock-alert", "never-expires", "never expires", "never expire", "", made),
 	} {
 		if f.Fact != "" {
