@@ -52,6 +52,7 @@ type EndingOverlap struct {
 	Until                time.Time
 	Old                  int64
 	LastOldAt            *time.Time
+	InUse                bool // and somebody seems to need them
 }
 
 // ForwardFacts are a peer that forwards addresses without being trusted.
@@ -275,8 +276,7 @@ func (p OverviewPage) overlaps(grave bool) Finding {
 	f := Finding{Icon: "refresh-cw"}
 	n := 0
 	for _, o := range p.Overlaps {
-		inUse := o.LastOldAt != nil && p.Now.Sub(*o.LastOldAt) < 24*time.Hour
-		if inUse != grave {
+		if o.InUse != grave {
 			continue
 		}
 		if n++; n > fewAbout {

@@ -114,7 +114,7 @@ func (s *Server) addOverlaps(r *http.Request, m account.Member, page *views.Over
 	}
 	var rotations []inbox.RotatedKey
 	for _, o := range ending {
-		rotations = append(rotations, inbox.RotatedKey{KeyID: o.KeyID, Rotation: inbox.Rotation{At: o.Since, Old: o.CountedAs, Before: o.Before}})
+		rotations = append(rotations, inbox.RotatedKey{WorkspaceID: o.WorkspaceID, KeyID: o.KeyID, Rotation: inbox.Rotation{At: o.Since, Old: o.CountedAs, Before: o.Before}})
 	}
 	uses, err := s.events.OldUses(r.Context(), rotations)
 	if err != nil {
@@ -123,6 +123,7 @@ func (s *Server) addOverlaps(r *http.Request, m account.Member, page *views.Over
 	for i, o := range ending {
 		page.Overlaps = append(page.Overlaps, views.EndingOverlap{
 			KeyID: o.KeyID.String(), KeyName: o.Name, What: string(o.What), Until: o.Until, Old: uses[i].Requests, LastOldAt: uses[i].LastAt,
+			InUse: uses[i].InUse(page.Now),
 		})
 	}
 	return nil

@@ -34,7 +34,7 @@ func newNotices(keys *keyring.Store, events *inbox.Store, registerer prometheus.
 			Name: "keyhook_keys_ghost_use", Help: "Keys whose stopped credentials were used in the last 24 hours, by why they were refused.",
 		}, []string{"reason"}),
 		overlaps: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "keyhook_overlaps_ending", Help: "Overlaps of rotations that end within 24 hours, by whether old credentials came in the last 24 hours.",
+			Name: "keyhook_overlaps_ending", Help: "Overlaps of rotations that end within 24 hours, by whether old credentials are in use.",
 		}, []string{"old_in_use"}),
 		lookedAt: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "keyhook_notices_timestamp_seconds", Help: "When expiring keys, ghost use and ending overlaps were looked up last.",
@@ -102,7 +102,7 @@ func (n *notices) lookAtOverlaps(ctx context.Context, now time.Time) error {
 	}
 	var rotations []inbox.RotatedKey
 	for _, o := range ending {
-		rotations = append(rotations, inbox.RotatedKey{KeyID: o.KeyID, Rotation: inbox.Rotation{At: o.Since, Old: o.CountedAs, Before: o.Before}})
+		rotations = append(rotations, inbox.RotatedKey{WorkspaceID: o.WorkspaceID, KeyID: o.KeyID, Rotation: inbox.Rotation{At: o.Since, Old: o.CountedAs, Before: o.Before}})
 	}
 	uses, err := n.events.OldUses(ctx, rotations)
 	if err != nil {
@@ -110,7 +110,7 @@ func (n *notices) lookAtOverlaps(ctx context.Context, now time.Time) error {
 	}
 	inUse := 0
 	for _, use := range uses {
-		if use.LastAt != nil && now.Sub(*use.LastAt) < 24*time.Hour {
+		if use.InUse(now) {
 			inUse++
 		}
 	}

@@ -61,7 +61,7 @@ func profiles() []profile {
 		case name == "Price tests":
 			p.expired, p.silent, p.ghosts = 2.5, 3, 12
 		case name == "Fleet telematics":
-			p.weight, p.rotated = 1.4, 15
+			p.weight, p.office, p.rotated = 3, false, 15
 		case name == "Photo uploads":
 			p.weight, p.silent, p.idle, p.age = 0, -1, 47, 300
 		case name == "Franchise reports":

@@ -61,8 +61,11 @@ func (f *filler) requests(senders []sender) []request {
 	for _, s := range senders {
 		n := int(s.weight / total * float64(usual))
 		var last *request
-		for range n {
+		for i := range n {
 			r := f.draw(s, last)
+			if s.rotated > 0 && i < 3 && r.outcome == "accepted" { // the old ones are in use at this moment
+				r.at, r.generation = f.ago(float64(7*i+7)/(24*60)).Truncate(time.Millisecond), 1
+			}
 			if r.outcome == "accepted" {
 				last = &r
 			}

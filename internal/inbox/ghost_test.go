@@ -83,13 +83,16 @@ func TestOldUses(t *testing.T) {
 	ended.Generation, ended.Reason = 1, inbox.CredentialEnded
 	p.add(ended)
 	rotations := []inbox.RotatedKey{
-		{KeyID: p.keys[0], Rotation: inbox.Rotation{At: at, Old: []int{1}}},
-		{KeyID: p.keys[1], Rotation: inbox.Rotation{At: at, Old: []int{1, 7}, Before: 1}},
-		{KeyID: p.keys[0], Rotation: inbox.Rotation{At: at, Old: []int{9}}},
+		{WorkspaceID: p.workspace, KeyID: p.keys[0], Rotation: inbox.Rotation{At: at, Old: []int{1}}},
+		{WorkspaceID: p.workspace, KeyID: p.keys[1], Rotation: inbox.Rotation{At: at, Old: []int{1, 7}, Before: 1}},
+		{WorkspaceID: p.workspace, KeyID: p.keys[0], Rotation: inbox.Rotation{At: at, Old: []int{9}}},
 	}
 	uses, err := p.events.OldUses(t.Context(), rotations)
 	if err != nil || len(uses) != 3 || uses[0].Requests != 1 || uses[0].LastAt == nil || uses[1].Requests != 1 || uses[2] != (inbox.OldUse{}) {
 		t.Errorf("OldUses = %+v, %v; want 1, 2 without the 1 of before, and none", uses, err)
+	}
+	if now := time.Now(); !uses[0].InUse(now) || uses[0].Safe || uses[2].InUse(now) || uses[0].InUse(now.Add(25*time.Hour)) {
+		t.Errorf("the first is not in use, or the last is: %+v", uses)
 	}
 	if none, err := p.events.OldUses(t.Context(), nil); err != nil || len(none) != 0 {
 		t.Errorf("OldUses of nothing = %v, %v", none, err)

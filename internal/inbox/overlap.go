@@ -115,7 +115,7 @@ func sentSince(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, s
 
 // A RotatedKey is a rotation of a key.
 type RotatedKey struct {
-	KeyID uuid.UUID
+	WorkspaceID, KeyID uuid.UUID
 	Rotation
 }
 
@@ -123,10 +123,20 @@ type RotatedKey struct {
 type OldUse struct {
 	Requests int64
 	LastAt   *time.Time // nil: not at all
+	Safe     bool       // as an OverlapUse says; of the first 100 that may be
 }
 
-// OldUses returns the uses of the old credentials of rotations, in their order, by
-// the counts alone.
+// InUse reports whether somebody seems to need the old credentials still: they came
+// in the last 24 hours, and it is not safe to retire them.
+func (u OldUse) InUse(now time.Time) bool {
+	return u.LastAt != nil && now.Sub(*u.LastAt) < 24*time.Hour && !u.Safe
+}
+
+// maxSafe bounds how many rotations are looked at more closely.
+const maxSafe = 100
+
+// OldUses returns the uses of the old credentials of rotations, in their order,
+// without who it was.
 func (s *Store) OldUses(ctx context.Context, rotations []RotatedKey) ([]OldUse, error) {
 	const query = `
 		SELECT r.place, coalesce(sum(c.requests), 0) AS requests, max(c.last_at) FILTER (WHERE c.last_at > r.since) AS last_at
@@ -152,13 +162,28 @@ func (s *Store) OldUses(ctx context.Context, rotations []RotatedKey) ([]OldUse, 
 		return uses, nil
 	}
 	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.SelectContext(ctx, &rows, query, pq.Array(places), pq.Array(keys), pq.Array(generations), pq.Array(times), pq.Array(hours))
+		err := tx.SelectContext(ctx, &rows, query, pq.Array(places), pq.Array(keys), pq.Array(generations), pq.Array(times), pq.Array(hours))
+		for i, row := range rows {
+			use := &uses[row.Place]
+			use.Requests, use.LastAt = max(row.Requests-rotations[row.Place].Before, 0), row.LastAt
+			if err == nil && i < maxSafe && row.LastAt != nil {
+				use.Safe, err = safe(ctx, tx, rotations[row.Place])
+			}
+		}
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read who uses rotated keys: %w", err)
 	}
-	for _, row := range rows {
-		uses[row.Place] = OldUse{max(row.Requests-rotations[row.Place].Before, 0), row.LastAt}
-	}
 	return uses, nil
+}
+
+// safe tells whether an hour of usual traffic came without an old credential.
+func safe(ctx context.Context, tx *sqlx.Tx, r RotatedKey) (bool, error) {
+	var use OverlapUse
+	quiet, needed, err := use.count(ctx, tx, r.WorkspaceID, r.KeyID, r.Rotation)
+	if err != nil || quiet.IsZero() {
+		return false, err
+	}
+	return sentSince(ctx, tx, r.WorkspaceID, r.KeyID, quiet, needed)
 }

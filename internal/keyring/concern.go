@@ -99,8 +99,8 @@ func (s *Store) Concerns(ctx context.Context, workspace uuid.UUID, few int) (c C
 
 // An EndingOverlap is an overlap of a key that ends soon.
 type EndingOverlap struct {
-	KeyID uuid.UUID
-	Name  string
+	WorkspaceID, KeyID uuid.UUID
+	Name               string
 	Overlap
 }
 
@@ -108,14 +108,15 @@ type EndingOverlap struct {
 // [OverlapNotice], the soonest first: of a workspace, or of all if that is uuid.Nil.
 func (s *Store) EndingOverlaps(ctx context.Context, workspace uuid.UUID) (ending []EndingOverlap, err error) {
 	const query = `
-		SELECT k.id, k.name, min(c.expires_at) AS until FROM webhook_key_credentials AS c JOIN webhook_keys AS k ON k.id = c.webhook_key_id
+		SELECT k.id, k.workspace_id, k.name, min(c.expires_at) AS until FROM webhook_key_credentials AS c JOIN webhook_keys AS k ON k.id = c.webhook_key_id
 		WHERE c.ended_at IS NULL AND c.expires_at > now() AND c.expires_at <= now() + make_interval(secs => $2) AND ($1::uuid IS NULL OR k.workspace_id = $1)
 			AND c.superseded_at IS NOT NULL AND ` + working + `
-		GROUP BY k.id, k.name ORDER BY until, k.id`
+		GROUP BY k.id, k.workspace_id, k.name ORDER BY until, k.id`
 	var keys []struct {
-		ID    uuid.UUID `db:"id"`
-		Name  string    `db:"name"`
-		Until time.Time `db:"until"`
+		ID          uuid.UUID `db:"id"`
+		WorkspaceID uuid.UUID `db:"workspace_id"`
+		Name        string    `db:"name"`
+		Until       time.Time `db:"until"`
 	}
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
 		if err := tx.SelectContext(ctx, &keys, query, uuid.NullUUID{UUID: workspace, Valid: workspace != uuid.Nil}, OverlapNotice.Seconds()); err != nil {
@@ -128,7 +129,7 @@ func (s *Store) EndingOverlaps(ctx context.Context, workspace uuid.UUID) (ending
 			}
 			for _, o := range overlapsIn(held) {
 				if o.Until.Sub(at) <= OverlapNotice {
-					ending = append(ending, EndingOverlap{key.ID, key.Name, o})
+					ending = append(ending, EndingOverlap{key.WorkspaceID, key.ID, key.Name, o})
 				}
 			}
 		}
