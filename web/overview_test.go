@@ -113,7 +113,7 @@ func TestOverviewFinds(t *testing.T) {
 	if _, err := s.keys.Rotate(t.Context(), by, rotated.ID, keyring.Rotation{Overlap: 5 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	s.refuse(s.home, rotated, 1, inbox.AddressForbidden, -time.Second) // with the old one, after the rotation
+	s.refuse(s.home, rotated, 1, inbox.AddressForbidden, 0) // with the old one, after the rotation
 	s.Raw().MustExec(`INSERT INTO untrusted_forwards (workspace_id, hour, proxy, requests, last_at) VALUES ($1, date_trunc('hour', now()), '10.9.8.7', 1204, now())`, s.home.id)
 
 	c := s.signIn(s.home.owner)
