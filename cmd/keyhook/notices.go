@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -117,4 +118,16 @@ func (n *notices) lookAtOverlaps(ctx context.Context, now time.Time) error {
 	n.overlaps.WithLabelValues("yes").Set(float64(inUse))
 	n.overlaps.WithLabelValues("no").Set(float64(len(ending) - inUse))
 	return nil
+}
+
+// noteForwards writes down once a minute who forwards addresses without being
+// trusted, and what is left of that at the end.
+func (h *house) noteForwards(ctx context.Context, log *slog.Logger) {
+	const name = "write down untrusted proxies"
+	every(ctx, time.Minute, log, name, h.hooks.WriteForwards)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := h.hooks.WriteForwards(last); err != nil {
+		log.WarnContext(last, "upkeep", "work", name, "err", err)
+	}
 }

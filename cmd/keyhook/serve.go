@@ -230,18 +230,6 @@ func shutDown(ctx context.Context, servers []server, log *slog.Logger) {
 	}
 }
 
-// noteForwards writes down once a minute who forwards addresses without being
-// trusted, and what is left of that at the end.
-func (h *house) noteForwards(ctx context.Context, log *slog.Logger) {
-	const name = "write down untrusted proxies"
-	every(ctx, time.Minute, log, name, h.hooks.WriteForwards)
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := h.hooks.WriteForwards(last); err != nil {
-		log.WarnContext(last, "upkeep", "work", name, "err", err)
-	}
-}
-
 // hear keeps the cache of keys fresh. Nothing depends on it: what is old there is
 // found out when a request is stored.
 func (h *house) hear(ctx context.Context, url string, log *slog.Logger) {

@@ -42,7 +42,7 @@ type Concerns struct {
 	Expiring     Concern // within NoticeWithin, the soonest first
 	WithinWeek   int     // of them
 	NeverUsed    Concern // the oldest first
-	Idle         Concern // for IdleAfter; those that were used longest ago first
+	Idle         Concern // not used for IdleAfter, nor younger; the longest first
 	LongIdle     Concern // of them, for 90 days
 	NeverExpires Concern
 	OwnerGone    Concern // nobody who still belongs to the workspace answers for it
@@ -59,14 +59,14 @@ const ownerGone = `NOT EXISTS (SELECT FROM memberships AS m JOIN users AS u ON u
 func (s *Store) Concerns(ctx context.Context, workspace uuid.UUID, few int) (c Concerns, err error) {
 	const query = `
 		WITH working AS MATERIALIZED (
-			SELECT k.id, k.name, k.expires_at, k.last_used_at, k.created_at, ` + ownerGone + ` AS owner_gone
+			SELECT k.id, k.name, k.expires_at, k.last_used_at, k.created_at, coalesce(k.last_used_at, k.created_at) AS quiet_since, ` + ownerGone + ` AS owner_gone
 			FROM webhook_keys AS k WHERE k.workspace_id = $1 AND ` + working + `
 		), concerned AS (
 			SELECT 'expiring' AS concern, w.*, w.expires_at AS first FROM working AS w WHERE w.expires_at <= now() + make_interval(secs => $2)
 			UNION ALL SELECT 'within-week', w.*, w.expires_at FROM working AS w WHERE w.expires_at <= now() + make_interval(secs => $3)
 			UNION ALL SELECT 'never-used', w.*, w.created_at FROM working AS w WHERE w.last_used_at IS NULL
-			UNION ALL SELECT 'idle', w.*, w.last_used_at FROM working AS w WHERE w.last_used_at < now() - make_interval(secs => $4)
-			UNION ALL SELECT 'idle-90', w.*, w.last_used_at FROM working AS w WHERE w.last_used_at < now() - make_interval(secs => $5)
+			UNION ALL SELECT 'idle', w.*, w.quiet_since FROM working AS w WHERE w.quiet_since < now() - make_interval(secs => $4)
+			UNION ALL SELECT 'idle-90', w.*, w.quiet_since FROM working AS w WHERE w.quiet_since < now() - make_interval(secs => $5)
 			UNION ALL SELECT 'never-expires', w.*, w.created_at FROM working AS w WHERE w.expires_at IS NULL
 			UNION ALL SELECT 'owner-gone', w.*, w.created_at FROM working AS w WHERE w.owner_gone
 		), placed AS (

@@ -47,6 +47,7 @@ func TestConcerns(t *testing.T) {
 	make("unused", "last_used_at = NULL")
 	make("idle", "last_used_at = now() - interval '31 days'")
 	make("long idle", "last_used_at = now() - interval '91 days'")
+	make("old and unused", "last_used_at = NULL, created_at = now() - interval '92 days'")
 	make("endless", "expires_at = NULL")
 	make("ownerless", "owner_id = NULL")
 	make("owner left", "owner_id = $2", left.UserID)
@@ -64,9 +65,9 @@ func TestConcerns(t *testing.T) {
 		first []string
 	}{
 		"expiring":      {c.Expiring, 2, []string{"ends tomorrow", "ends in 29 days"}},
-		"never used":    {c.NeverUsed, 1, []string{"unused"}},
-		"idle":          {c.Idle, 2, []string{"long idle", "idle"}},
-		"long idle":     {c.LongIdle, 1, []string{"long idle"}},
+		"never used":    {c.NeverUsed, 2, []string{"old and unused", "unused"}},
+		"idle":          {c.Idle, 3, []string{"old and unused", "long idle"}},
+		"long idle":     {c.LongIdle, 2, []string{"old and unused", "long idle"}},
 		"never expires": {c.NeverExpires, 1, []string{"endless"}},
 		"owner gone":    {c.OwnerGone, 3, []string{"ownerless", "owner left"}},
 	} {
