@@ -50,9 +50,18 @@ func left(t, now time.Time) string {
 	return plural(int64(d.Hours()/24), "day", "days")
 }
 
-// timeLeft is left without "in", for what is under way: 23 h left.
-func timeLeft(t, now time.Time) string {
-	return strings.TrimPrefix(left(t, now), "in ") + " left"
+// remaining is how long it is until t, without a word before it.
+func remaining(t, now time.Time) string {
+	switch d := t.Sub(now); {
+	case d < time.Minute:
+		return "less than a minute left"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min left", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h left", int(d.Hours()))
+	default:
+		return plural(int64(d.Hours()/24), "day", "days") + " left"
+	}
 }
 
 // number writes n with commas between thousands.

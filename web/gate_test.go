@@ -19,6 +19,7 @@ var expected = map[string]struct {
 	form            string // what a POST sends
 }{
 	"GET /w/{workspace}/{$}":                          {303, 303, ""},
+	"GET /w/{workspace}/overview":                     {200, 200, ""},
 	"GET /w/{workspace}/keys":                         {200, 200, ""},
 	"GET /w/{workspace}/keys/new":                     {200, 403, ""},
 	"POST /w/{workspace}/keys":                        {422, 403, "name="},

@@ -47,6 +47,9 @@ func (s *Server) renderKey(w http.ResponseWriter, r *http.Request, m account.Mem
 	if page.Deliveries, err = s.deliveries(r, m, key); err != nil {
 		return err
 	}
+	if page.Ghosts, err = s.ghostUse(r, m, key, frame.Now); err != nil {
+		return err
+	}
 	if page.Overlaps, err = s.overlapParts(r, m, key); err != nil {
 		return err
 	}

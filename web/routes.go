@@ -50,6 +50,7 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /workspaces", user: s.createWorkspace},
 
 		{Pattern: "GET /w/{workspace}/{$}", Permission: account.ViewKeys, member: s.goToKeys},
+		{Pattern: "GET /w/{workspace}/overview", Permission: account.ViewKeys, member: s.showOverview},
 		{Pattern: "GET /w/{workspace}/keys", Permission: account.ViewKeys, member: s.showKeys},
 		{Pattern: "GET /w/{workspace}/keys/new", Permission: account.CreateKeys, member: s.showNewKey},
 		{Pattern: "POST /w/{workspace}/keys", Permission: account.CreateKeys, member: s.issueKey},

@@ -122,3 +122,78 @@ func sentSince(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, s
 	err = tx.GetContext(ctx, &enough, query, keyID, workspaceID, since, end, needed-behind)
 	return enough, err
 }
+
+// A RotatedKey is a rotation of a key.
+type RotatedKey struct {
+	WorkspaceID, KeyID uuid.UUID
+	Rotation
+}
+
+// An OldUse is how often old credentials came since their rotation.
+type OldUse struct {
+	Requests int64
+	LastAt   *time.Time // nil: not at all
+	Safe     bool       // as an OverlapUse says; of the first 100 that may be
+}
+
+// InUse reports whether somebody seems to need the old credentials still: they came
+// in the last 24 hours, and it is not safe to retire them.
+func (u OldUse) InUse(now time.Time) bool {
+	return u.LastAt != nil && now.Sub(*u.LastAt) < 24*time.Hour && !u.Safe
+}
+
+// maxSafe bounds how many rotations are looked at more closely.
+const maxSafe = 100
+
+// OldUses returns the uses of the old credentials of rotations, in their order,
+// without who it was.
+func (s *Store) OldUses(ctx context.Context, rotations []RotatedKey) ([]OldUse, error) {
+	const query = `
+		SELECT r.place, coalesce(sum(c.requests), 0) AS requests, max(c.last_at) FILTER (WHERE c.last_at > r.since) AS last_at
+		FROM unnest($1::integer[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::timestamptz[]) AS r (place, key, generation, since, hour)
+		JOIN delivery_totals AS c ON c.webhook_key_id = r.key AND c.credential_generation = r.generation AND c.hour >= r.hour
+		WHERE c.reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked') GROUP BY r.place`
+	var places, generations []int64
+	var keys []uuid.UUID
+	var times, hours []time.Time
+	for i, r := range rotations {
+		for _, generation := range r.Old {
+			places, generations, keys = append(places, int64(i)), append(generations, int64(generation)), append(keys, r.KeyID)
+			times, hours = append(times, r.At), append(hours, hourOf(r.At))
+		}
+	}
+	var rows []struct {
+		Place    int        `db:"place"`
+		Requests int64      `db:"requests"`
+		LastAt   *time.Time `db:"last_at"`
+	}
+	uses := make([]OldUse, len(rotations))
+	if len(places) == 0 {
+		return uses, nil
+	}
+	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		err := tx.SelectContext(ctx, &rows, query, pq.Array(places), pq.Array(keys), pq.Array(generations), pq.Array(times), pq.Array(hours))
+		for i, row := range rows {
+			use := &uses[row.Place]
+			use.Requests, use.LastAt = max(row.Requests-rotations[row.Place].Before, 0), row.LastAt
+			if err == nil && i < maxSafe && row.LastAt != nil {
+				use.Safe, err = safe(ctx, tx, rotations[row.Place])
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read who uses rotated keys: %w", err)
+	}
+	return uses, nil
+}
+
+// safe tells whether an hour of usual traffic came without an old credential.
+func safe(ctx context.Context, tx *sqlx.Tx, r RotatedKey) (bool, error) {
+	var use OverlapUse
+	quiet, needed, err := use.count(ctx, tx, r.WorkspaceID, r.KeyID, r.Rotation)
+	if err != nil || quiet.IsZero() {
+		return false, err
+	}
+	return sentSince(ctx, tx, r.WorkspaceID, r.KeyID, quiet, needed)
+}

@@ -12,7 +12,7 @@ func TestPagesInUse(t *testing.T) {
 	t.Parallel()
 	console := inUse{launch(t, "demo", t.TempDir())}
 	for name, inspect := range map[string]func(*testing.T, inUse){
-		"keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
+		"overview": inspectOverview, "keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
 		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation, "leak": inspectLeak, "import": inspectImport,
 	} {
 		t.Run(name, func(t *testing.T) {
