@@ -22,6 +22,7 @@ type keyCmd struct {
 	Reactivate keyReactivateCmd `cmd:"" help:"Make a deactivated key work again."`
 	SetSecret  keySetSecretCmd  `cmd:"" help:"Give a key the secret that its sender signs with, read from standard input."`
 	Rotate     keyRotateCmd     `cmd:"" help:"Make new credentials for a key and print them, this once; the old ones work on for a while."`
+	Handover   keyHandoverCmd   `cmd:"" help:"Make a link by which whoever it is for makes the key's credentials; nobody else sees them."`
 	Import     keyImportCmd     `cmd:"" help:"Take a key that was made elsewhere, so that its sender changes nothing."`
 }
 

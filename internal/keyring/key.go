@@ -1,8 +1,8 @@
 // Package keyring issues webhook keys, and tokens for programs, and recognises
 // what senders and programs present. The console manages both through it,
 // ingestion authenticates senders and the API programs. It owns the tables
-// webhook_keys, webhook_key_credentials, form_nonces, key_allowances, tokens and
-// token_form_nonces.
+// webhook_keys, webhook_key_credentials, form_nonces, key_handovers, key_allowances,
+// tokens and token_form_nonces.
 //
 // A key is an API key and a signing secret; a provider's has the secret alone, and
 // may be there before it. What Keyhook makes is shown once: afterwards the API key
@@ -56,6 +56,9 @@ type Key struct {
 	Hint             string         `db:"hint"`             // of the newest API key, "" if it has none
 	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short, "" if it has none
 }
+
+// Bare reports whether the key never had any credential.
+func (k Key) Bare() bool { return k.Hint == "" && k.Fingerprint == "" }
 
 // LacksSecret reports whether the key was never given a secret.
 func (k Key) LacksSecret() bool { return k.Fingerprint == "" }
