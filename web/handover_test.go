@@ -196,7 +196,7 @@ func (s *stage) deliver(key keyring.Key, generation int, reason inbox.Reason, st
 	arrival := inbox.Arrival{
 		ID: id, WorkspaceID: key.WorkspaceID, KeyID: key.ID, KeyVersion: key.Version, Generation: generation, Method: inbox.ByAPIKey, Status: status, Reason: reason,
 		Scheme: "generic", Endpoint: "/hooks/{key id}", Address: "203.0.113.9", ContentType: "application/json", Headers: `{}`, Source: key.Source,
-		Body: []byte(`{"secret":"payload"}`), BodySize: 20, ReceivedAt: time.Now().UTC().Truncate(time.Microsecond), Began: time.Now(),
+		Body: []byte(`{"text":"xyzzy-of-the-body"}`), BodySize: 28, ReceivedAt: time.Now().UTC().Truncate(time.Microsecond), Began: time.Now(),
 	}
 	err := s.ingestion.InTx(context.Background(), func(tx *sqlx.Tx) error {
 		_, err := inbox.NewAppender(s.box).Append(context.Background(), tx, []inbox.Arrival{arrival})
@@ -264,7 +264,7 @@ func TestTakeHandover(t *testing.T) {
 			t.Errorf("the status page lacks %q", want)
 		}
 	}
-	for _, wrong := range []string{old.String(), theirs.String(), "payload", apiKey, secret, "Home owner", s.home.slug} {
+	for _, wrong := range []string{old.String(), theirs.String(), "xyzzy", apiKey, secret, "Home owner", s.home.slug} {
 		if strings.Contains(status.body, wrong) {
 			t.Errorf("the status page tells of %q", wrong)
 		}
