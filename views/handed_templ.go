@@ -12,21 +12,21 @@ import "time"
 
 // HandedFacts are what the holder of a hand-over link may know.
 type HandedFacts struct {
-	LinkPath         string // of the link's page
-	Team, MadeBy     string // the workspace's name, and who made the link
-	KeyID, KeyName   string
-	Recipient, Note  string
-	Scheme           SchemeInfo
-	HookURL          string
-	Until            time.Time // unused the link ends then
-	Replaces         bool      // credentials that work
-	Overlap          time.Duration
-	Status           KeyStatus
-	ExpiresAt        *time.Time // of the key
-	MadeAt           time.Time  // of the credentials
-	From             string     // address that made them
-	Credentials      []HandedCredential
-	Working, Current bool // any of them works; any is neither replaced nor stopped
+	LinkPath        string // of the link's page
+	Team, MadeBy    string // the workspace's name, and who made the link
+	KeyID, KeyName  string
+	Recipient, Note string
+	Scheme          SchemeInfo
+	HookURL         string
+	Until           time.Time // unused the link ends then
+	Replaces        bool      // credentials that work
+	Overlap         time.Duration
+	Status          KeyStatus
+	ExpiresAt       *time.Time // of the key
+	MadeAt          time.Time  // of the credentials
+	From            string     // address that made them
+	Credentials     []HandedCredential
+	Working         bool // any of them works
 }
 
 // A HandedCredential is an API key or a secret that the link made.

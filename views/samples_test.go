@@ -232,7 +232,7 @@ func handoverPages(theme string) map[string]templ.Component {
 	facts := views.HandedFacts{
 		LinkPath: "/handover/" + keyID, Team: "Harbour & Pine", MadeBy: "Ada Okonkwo", KeyID: keyID, KeyName: "Warehouse returns desk", Recipient: "Priya Raman", Scheme: genericScheme(),
 		HookURL: "https://hooks.harbourpine.example/hooks/" + keyID, Until: now, MadeAt: now, Replaces: true, Overlap: 24 * time.Hour, Status: views.KeyActive,
-		Credentials: []views.HandedCredential{{What: "api_key", Works: true}, {What: "secret", Works: true}}, Working: true, Current: true,
+		Credentials: []views.HandedCredential{{What: "api_key", Works: true}, {What: "secret", Works: true}}, Working: true,
 	}
 	refused := views.HandedRow{ID: keyID, At: now, Outcome: "refused", Status: 403, Reason: "The address is not allowed.", AskMaker: true, Section: "forbidden", Address: "192.0.2.1", Allowed: []string{"198.51.100.0/24"}}
 	frame := bare("Warehouse returns desk", "/handover/"+keyID, theme)

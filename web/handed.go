@@ -123,7 +123,7 @@ func (s *Server) handedFacts(handed keyring.Handed, workspace string, now time.T
 		LinkPath: handoverPath(handed.ID), Team: workspace, KeyID: key.ID.String(), KeyName: key.Name, MadeBy: handed.MadeBy, Recipient: handed.Recipient,
 		Note: handed.Note, Scheme: schemeInfo(key.Scheme), HookURL: s.hookURL(key), Until: handed.ExpiresAt, Replaces: handed.Replaces,
 		Overlap: handed.Overlap(), Status: views.KeyStatus(key.StatusAt(now)), ExpiresAt: key.ExpiresAt, From: handed.UsedFrom,
-		Working: handed.Working(), Current: handed.Current(),
+		Working: handed.Working(),
 	}
 	if handed.Used() {
 		facts.MadeAt = *handed.UsedAt
