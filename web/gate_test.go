@@ -18,32 +18,35 @@ var expected = map[string]struct {
 	member, auditor int    // owner and admin get what a member gets of their own key
 	form            string // what a POST sends
 }{
-	"GET /w/{workspace}/{$}":                          {303, 303, ""},
-	"GET /w/{workspace}/overview":                     {200, 200, ""},
-	"GET /w/{workspace}/keys":                         {200, 200, ""},
-	"GET /w/{workspace}/keys/new":                     {200, 403, ""},
-	"POST /w/{workspace}/keys":                        {422, 403, "name="},
-	"GET /w/{workspace}/keys/import":                  {403, 403, ""},
-	"POST /w/{workspace}/keys/import":                 {403, 403, "do=table"},
-	"GET /w/{workspace}/keys/{key}":                   {200, 200, ""},
-	"GET /w/{workspace}/keys/{key}/deliveries":        {200, 200, ""},
-	"GET /w/{workspace}/keys/{key}/first":             {200, 200, ""},
-	"POST /w/{workspace}/keys/{key}/saved":            {403, 403, "saved=true"}, // shown to none of them
-	"POST /w/{workspace}/keys/{key}/secret":           {422, 403, "secret=short"},
-	"GET /w/{workspace}/keys/{key}/edit":              {200, 403, ""},
-	"POST /w/{workspace}/keys/{key}/edit":             {422, 403, "name="},
-	"GET /w/{workspace}/keys/{key}/deactivate":        {200, 403, ""},
-	"GET /w/{workspace}/keys/{key}/deactivate/dialog": {200, 403, ""},
-	"POST /w/{workspace}/keys/{key}/deactivate":       {303, 403, ""},
-	"POST /w/{workspace}/keys/{key}/reactivate":       {303, 403, ""},
-	"GET /w/{workspace}/keys/{key}/rotate":            {200, 403, ""},
-	"GET /w/{workspace}/keys/{key}/rotate/dialog":     {200, 403, ""},
-	"POST /w/{workspace}/keys/{key}/rotate":           {422, 403, "what=both"},
-	"GET /w/{workspace}/keys/{key}/overlap":           {200, 200, ""},
-	"GET /w/{workspace}/keys/{key}/overlap/end":       {303, 403, ""}, // there is none
-	"POST /w/{workspace}/keys/{key}/overlap/end":      {409, 403, "what=both"},
-	"POST /w/{workspace}/keys/{key}/overlap/move":     {422, 403, "what=both"},
-	"POST /w/{workspace}/keys/{key}/overlap/undo":     {409, 403, "what=both"},
+	"GET /w/{workspace}/{$}":                           {303, 303, ""},
+	"GET /w/{workspace}/overview":                      {200, 200, ""},
+	"GET /w/{workspace}/keys":                          {200, 200, ""},
+	"GET /w/{workspace}/keys/new":                      {200, 403, ""},
+	"POST /w/{workspace}/keys":                         {422, 403, "name="},
+	"GET /w/{workspace}/keys/import":                   {403, 403, ""},
+	"POST /w/{workspace}/keys/import":                  {403, 403, "do=table"},
+	"GET /w/{workspace}/keys/{key}":                    {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/deliveries":         {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/first":              {200, 200, ""},
+	"POST /w/{workspace}/keys/{key}/saved":             {403, 403, "saved=true"}, // shown to none of them
+	"POST /w/{workspace}/keys/{key}/secret":            {422, 403, "secret=short"},
+	"GET /w/{workspace}/keys/{key}/edit":               {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/edit":              {422, 403, "name="},
+	"GET /w/{workspace}/keys/{key}/deactivate":         {200, 403, ""},
+	"GET /w/{workspace}/keys/{key}/deactivate/dialog":  {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/deactivate":        {303, 403, ""},
+	"POST /w/{workspace}/keys/{key}/reactivate":        {303, 403, ""},
+	"GET /w/{workspace}/keys/{key}/rotate":             {200, 403, ""},
+	"GET /w/{workspace}/keys/{key}/rotate/dialog":      {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/rotate":            {422, 403, "what=both"},
+	"GET /w/{workspace}/keys/{key}/overlap":            {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/overlap/end":        {303, 403, ""}, // there is none
+	"POST /w/{workspace}/keys/{key}/overlap/end":       {409, 403, "what=both"},
+	"POST /w/{workspace}/keys/{key}/overlap/move":      {422, 403, "what=both"},
+	"POST /w/{workspace}/keys/{key}/overlap/undo":      {409, 403, "what=both"},
+	"GET /w/{workspace}/keys/{key}/handover":           {403, 403, ""},
+	"POST /w/{workspace}/keys/{key}/handover":          {403, 403, "recipient="},
+	"POST /w/{workspace}/keys/{key}/handover/withdraw": {403, 403, "link=x"},
 
 	"GET /w/{workspace}/keys/{key}/leak":            {200, 403, ""},
 	"GET /w/{workspace}/keys/{key}/leak/dialog":     {200, 403, ""},
@@ -71,6 +74,9 @@ var expected = map[string]struct {
 var forManagers = map[string]int{
 	"GET /w/{workspace}/keys/import": 200, "POST /w/{workspace}/keys/import": 422,
 	"GET /w/{workspace}/signals/retention": 200, "POST /w/{workspace}/signals/retention": 422,
+	"GET /w/{workspace}/keys/{key}/handover": 200, "POST /w/{workspace}/keys/{key}/handover": 422,
+	"POST /w/{workspace}/keys/{key}/handover/withdraw": 404, // there is none
+	"GET /w/{workspace}/signals/retention":             200, "POST /w/{workspace}/signals/retention": 422,
 	"GET /w/{workspace}/tokens": 200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
 	"GET /w/{workspace}/tokens/{token}": 200, "GET /w/{workspace}/tokens/{token}/deactivate": 200,
 	"POST /w/{workspace}/tokens/{token}/deactivate": 303, "POST /w/{workspace}/tokens/{token}/reactivate": 303,
@@ -80,6 +86,7 @@ var forManagers = map[string]int{
 var open = []string{
 	"GET /static/", "POST /csp-report", "POST /preferences/theme", "GET /docs/send", "GET /docs/errors", "GET /docs/read", "GET /docs", "GET /setup", "POST /setup",
 	"GET /password", "POST /password", "GET /sign-in", "POST /sign-in", "POST /sign-out", "GET /{$}", "GET /account/password",
+	"GET /handover/{link}", "POST /handover/{link}", "GET /handover/{link}/first", "POST /handover/{link}/saved",
 	"POST /account/password", "GET /workspaces", "GET /workspaces/new", "POST /workspaces", "/",
 }
 
@@ -202,6 +209,7 @@ func (s *stage) state() (rows []string) {
 		UNION ALL SELECT 'workspace ' || id || name FROM workspaces
 		UNION ALL SELECT 'member ' || workspace_id || user_id || role FROM memberships
 		UNION ALL SELECT 'import ' || id FROM import_drafts
+		UNION ALL SELECT 'link ' || id || recipient || coalesce(used_at::text, '') || coalesce(withdrawn_at::text, '') || coalesce(saved_at::text, '') FROM key_handovers
 		UNION ALL SELECT 'nonce ' || nonce FROM form_nonces ORDER BY 1`
 	if err := s.Raw().Select(&rows, query); err != nil {
 		s.t.Fatal(err)

@@ -59,6 +59,9 @@ func (s *Server) renderKey(w http.ResponseWriter, r *http.Request, m account.Mem
 			o.Choice, o.ChosenDay = r.PostFormValue("overlap"), r.PostFormValue("until")
 		}
 	}
+	if page.Handovers, err = s.handovers(r, m, key); err != nil {
+		return err
+	}
 	if page.Trail, err = s.trailOf(r, m, key.ID); err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func inUse(key keyring.Key, now time.Time) bool {
 func keyFacts(key keyring.Key, now time.Time) views.KeyFacts {
 	facts := views.KeyFacts{
 		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Fingerprint: key.Fingerprint, Scheme: schemeInfo(key.Scheme),
-		LacksSecret: key.LacksSecret(), Leaked: key.Leaked(), LeakedAt: key.LeakedAt, Status: views.KeyStatus(key.StatusAt(now)), Active: key.Active, Source: key.Source, Owner: key.OwnerName,
+		LacksSecret: key.LacksSecret(), Bare: key.Bare(), Leaked: key.Leaked(), LeakedAt: key.LeakedAt, Status: views.KeyStatus(key.StatusAt(now)), Active: key.Active, Source: key.Source, Owner: key.OwnerName,
 		CreatedBy: key.CreatedByName, CreatedAt: key.CreatedAt, LastUsedAt: key.LastUsedAt, LastRefusedAt: key.LastRefusedAt,
 		ExpiresAt: key.ExpiresAt, RotatingUntil: key.RotatingUntil, RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
 		AllowedCIDRs: key.AllowedCIDRs, OtherSources: key.OtherSources, RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer,

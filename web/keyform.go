@@ -26,7 +26,7 @@ func readKeyForm(r *http.Request) views.KeyForm {
 		RequireSignature: get("require_signature") != "", AllowInURL: get("allow_in_url") != "",
 		AllowedCIDRs: get("allowed_cidrs"), OtherSources: get("other_sources"), RateLimit: get("rate_limit"), RatePer: get("rate_per"),
 		DailyQuota: get("daily_quota"), RefPointer: get("ref_pointer"), IdenticalBodies: get("identical_bodies"),
-		Note: get("note"), Labels: get("labels"), Nonce: get("form_nonce"), Seen: get("seen"),
+		Note: get("note"), Labels: get("labels"), Give: get("give"), Nonce: get("form_nonce"), Seen: get("seen"),
 	}
 }
 

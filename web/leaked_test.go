@@ -10,10 +10,6 @@ import (
 	"keyhook/internal/signature"
 )
 
-func (s *stage) owner() audit.Actor {
-	return audit.Actor{WorkspaceID: s.home.id, Kind: audit.User, UserID: s.home.owner, Label: "Home owner", Role: "owner"}
-}
-
 // value is what a form's field holds.
 func value(t *testing.T, got answer, field string) string {
 	t.Helper()

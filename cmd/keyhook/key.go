@@ -21,6 +21,7 @@ type keyCmd struct {
 	Rotate     keyRotateCmd     `cmd:"" help:"Make new credentials for a key and print them, this once; the old ones work on for a while."`
 	Leaked     keyLeakedCmd     `cmd:"" help:"Stop the credentials of a key at once and for good, because somebody else has them."`
 	Renew      keyRenewCmd      `cmd:"" help:"Make new credentials for a key whose old ones leaked, and print them, this once."`
+	Handover   keyHandoverCmd   `cmd:"" help:"Make a link by which whoever it is for makes the key's credentials; nobody else sees them."`
 	Import     keyImportCmd     `cmd:"" help:"Take a key that was made elsewhere, so that its sender changes nothing."`
 }
 

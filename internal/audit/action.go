@@ -38,6 +38,10 @@ const (
 	SecretPasted     Action = "key.secret_pasted"     // a secret that was made elsewhere
 	CredentialsSaved Action = "key.credentials_saved" // the person confirmed having saved them
 
+	HandoverMade      Action = "key.handover_made" // a link by which its recipient makes the credentials
+	HandoverUsed      Action = "key.handover_used"
+	HandoverWithdrawn Action = "key.handover_withdrawn"
+
 	TokenCreated     Action = "token.created"
 	TokenShown       Action = "token.shown"
 	TokenSaved       Action = "token.saved" // the person confirmed having saved it

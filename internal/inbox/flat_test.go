@@ -189,11 +189,15 @@ func (m *meadow) reads() []read {
 		{"HeldBack", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.HeldBack(ctx, w)) }},
 		{"Readers", 10_001, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Readers(ctx, w)) }},
 		{"Newest", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Newest(ctx, w)) }},
-		{"Read behind a place", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Read(ctx, w, &place, 26, func(*inbox.Signal) {})) }},
+		{"Read behind a place", 0, func(s *inbox.Store, _ *postgres.DB) error {
+			return last(s.Read(ctx, w, &place, 26, func(*inbox.Signal) {}))
+		}},
 		{"WithNews", 0, func(s *inbox.Store, _ *postgres.DB) error {
 			return last(s.WithNews(ctx, []inbox.Head{{Workspace: w, Position: place}}))
 		}},
-		{"Read", 32_000, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Read(ctx, w, nil, 500, func(*inbox.Signal) {})) }},
+		{"Read", 32_000, func(s *inbox.Store, _ *postgres.DB) error {
+			return last(s.Read(ctx, w, nil, 500, func(*inbox.Signal) {}))
+		}},
 		{"Describe", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Describe(ctx, w, middle)) }},
 		{"Open", 0, func(s *inbox.Store, _ *postgres.DB) error {
 			return last(s.Open(ctx, audit.Actor{WorkspaceID: w, Kind: audit.CLI, Label: "test"}, middle))

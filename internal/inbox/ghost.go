@@ -13,7 +13,7 @@ import (
 
 // ghosts are the reasons of credentials that held once: who presents one has it
 // from before it was stopped.
-var ghosts = []Reason{KeyInactive, KeyExpired, CredentialEnded, CredentialExpired, "credential_leaked"}
+var ghosts = []Reason{KeyInactive, KeyExpired, CredentialEnded, CredentialExpired, CredentialLeaked, SecretErased}
 
 // Ghost reports whether a refusal for this reason may be the use of a credential
 // that was stopped. It is one if the request was proved with it, too.

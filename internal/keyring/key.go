@@ -1,7 +1,7 @@
 // Package keyring issues webhook keys, and tokens for programs, and recognises
 // what senders and programs present. The console manages both through it,
 // ingestion authenticates senders and the API programs. It owns the tables
-// webhook_keys, webhook_key_credentials, form_nonces, key_allowances, import_drafts,
+// webhook_keys, webhook_key_credentials, form_nonces, key_handovers, key_allowances, import_drafts,
 // tokens and token_form_nonces.
 //
 // A key is an API key and a signing secret; a provider's has the secret alone, and
@@ -59,6 +59,9 @@ type Key struct {
 	Held             int            `db:"held"`             // how many credentials were not stopped
 	LeakedAt         *time.Time     `db:"leaked_at"`        // when some were last reported as leaked; nil: never
 }
+
+// Bare reports whether the key never had any credential.
+func (k Key) Bare() bool { return k.Hint == "" && k.Fingerprint == "" }
 
 // LacksSecret reports whether the key was never given a secret.
 func (k Key) LacksSecret() bool { return k.Fingerprint == "" }

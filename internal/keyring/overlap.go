@@ -92,6 +92,7 @@ type Overlap struct {
 type Overlapping struct {
 	Overlaps []Overlap
 	Seen     int
+	Works    bool // any of them does
 }
 
 // OverlapsOf returns a key's overlaps.
@@ -101,7 +102,7 @@ func (s *Store) OverlapsOf(ctx context.Context, workspace, id uuid.UUID) (o Over
 			return err
 		}
 		held, _, err := heldBy(ctx, tx, id)
-		o = Overlapping{overlapsIn(held), len(held)}
+		o = Overlapping{overlapsIn(held), len(held), slices.ContainsFunc(held, holding.works)}
 		return err
 	})
 	if err != nil {
