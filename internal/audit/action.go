@@ -25,6 +25,7 @@ const (
 	KeyCreated       Action = "key.created"
 	KeyImported      Action = "key.imported"
 	KeyEdited        Action = "key.edited"
+	KeysExported     Action = "keys.exported" // what is known of many keys; never their credentials
 	KeyDeactivated   Action = "key.deactivated"
 	KeyReactivated   Action = "key.reactivated"
 	KeyRotated       Action = "key.rotated"
