@@ -42,6 +42,12 @@ var expected = map[string]struct {
 	"POST /w/{workspace}/keys/{key}/overlap/move":     {422, 403, "what=both"},
 	"POST /w/{workspace}/keys/{key}/overlap/undo":     {409, 403, "what=both"},
 
+	"POST /w/{workspace}/keys/export":          {200, 200, "format=csv"},
+	"POST /w/{workspace}/batches":              {422, 403, "do=deactivate"}, // nothing is ticked
+	"GET /w/{workspace}/batches/{batch}":       {200, 403, ""},
+	"POST /w/{workspace}/batches/{batch}":      {303, 403, ""},
+	"POST /w/{workspace}/batches/{batch}/undo": {303, 403, ""},
+
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}/body":      {200, 403, ""},
@@ -109,7 +115,7 @@ func TestRoles(t *testing.T) {
 		}
 		ask := func(c *client, slug, key string) answer {
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			return c.do(method, path, form)
 		}
@@ -208,7 +214,7 @@ func TestCrossOrigin(t *testing.T) {
 		if method != http.MethodPost {
 			continue
 		}
-		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String()).Replace(path)
+		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String(), "{batch}", s.home.batch.String()).Replace(path)
 		if path == "/sign-out" || path == "/csp-report" {
 			path += "?" // asked like the others, but it would end the session
 		}

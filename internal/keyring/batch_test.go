@@ -304,13 +304,13 @@ func TestBatchTogether(t *testing.T) {
 func TestExportIsRecorded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.issue(t, w.ada, "a")
+	w.issue(t, w.ada, "feed of parcels")
 	w.issue(t, w.ada, "b")
-	if n, err := w.keys.RecordExport(t.Context(), w.ada, keyring.Filter{Claim: keyring.IsNeverUsed, Search: "a"}, "csv"); err != nil || n != 1 {
+	if n, err := w.keys.RecordExport(t.Context(), w.ada, keyring.Filter{Claim: keyring.IsNeverUsed, Search: "feed of"}, "csv"); err != nil || n != 1 {
 		t.Fatalf("RecordExport = %d, %v; want 1 key", n, err)
 	}
 	entries, err := audit.NewStore(w.Console()).Of(t.Context(), w.ada.Chain(), w.ada.WorkspaceID.String(), 1)
-	if err != nil || len(entries) != 1 || entries[0].Action != audit.KeysExported || entries[0].After != `{"format":"csv","keys":1,"search":"a","status":"never-used"}` {
+	if err != nil || len(entries) != 1 || entries[0].Action != audit.KeysExported || entries[0].After != `{"format":"csv","keys":1,"search":"feed of","status":"never-used"}` {
 		t.Errorf("the trail says %+v, %v", entries, err)
 	}
 }
