@@ -43,7 +43,7 @@ func (p *tab) signIn() {
 // with the credentials stays.
 func TestSessionEnds(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	b := openBrowser(t)
 	p, other := b.tab(), b.tab()
 	p.setUp(server.setupLink())

@@ -13,7 +13,7 @@ var wide = strings.Repeat("W", 80)
 // be, and what is seen only with a menu open, in another role or after a mistake.
 func TestPagesOfExtremes(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	server.run(ownerPassword+"\n", "user", "create", "--email", ownerEmail, "--name", wide, "--password-stdin")
 	var workspace struct{ Slug string }
 	if err := json.Unmarshal([]byte(server.run("", "workspace", "create", "--name", wide, "--owner", ownerEmail, "--json")), &workspace); err != nil {

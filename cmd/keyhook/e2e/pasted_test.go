@@ -12,7 +12,7 @@ import (
 // its hint finds the key.
 func TestPastedKey(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	p := openBrowser(t).tab()
 	p.setUp(server.setupLink())
 	p.createKey("Another one")

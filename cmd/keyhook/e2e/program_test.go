@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,8 +36,13 @@ func TestMain(m *testing.M) {
 	if err := build.Run(); err != nil {
 		panic(err)
 	}
+	flag.Parse()
+	if at := flag.Lookup("test.parallel"); at.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // they wait more than they work
+	}
 	code := m.Run()
 	os.RemoveAll(dir)
+	os.RemoveAll(migrated.dir)
 	os.Exit(code)
 }
 
@@ -61,6 +69,38 @@ func newDataDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// migrated is a data folder that was started once, to be copied.
+var migrated struct {
+	sync.Once
+	dir string
+	err error
+}
+
+// migratedDataDir makes a data folder on which Keyhook was started and stopped, for
+// the tests that are not about a first start: to make a cluster takes longer than to
+// copy one. Nobody has used it: its set-up link is good.
+func migratedDataDir(t *testing.T) string {
+	t.Helper()
+	migrated.Do(func() {
+		if migrated.dir, migrated.err = os.MkdirTemp("", "keyhook-e2e-data-"); migrated.err != nil {
+			return
+		}
+		if migrated.err = os.Chmod(migrated.dir, 0o711); migrated.err == nil {
+			server := prepare(t, "serve", migrated.dir)
+			migrated.err = server.start()
+			server.stop()
+		}
+	})
+	if migrated.err != nil {
+		t.Fatal(migrated.err)
+	}
+	dir := newDataDir(t)
+	if out, err := exec.Command("cp", "-a", migrated.dir+"/.", dir).CombinedOutput(); err != nil {
+		t.Fatalf("copy a data folder: %v: %s", err, out)
+	}
 	return dir
 }
 
@@ -92,8 +132,13 @@ func prepare(t *testing.T, command, dataDir string, settings ...string) *program
 	return p
 }
 
-// begin starts the program and waits until it is ready.
+// begin starts the program, to be stopped with the test, and waits until it is ready.
 func (p *program) begin() error {
+	p.t.Cleanup(p.stop)
+	return p.start()
+}
+
+func (p *program) start() error {
 	reader, writer := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = writer, writer
 	if err := p.cmd.Start(); err != nil {
@@ -106,7 +151,6 @@ func (p *program) begin() error {
 		writer.Close()
 		close(p.ended)
 	}()
-	p.t.Cleanup(p.stop)
 	select {
 	case p.url = <-ready:
 		return nil
@@ -140,6 +184,9 @@ func (p *program) log() string {
 
 // stop ends the program and waits for it.
 func (p *program) stop() {
+	if p.cmd.Process == nil {
+		return // it never was started
+	}
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:

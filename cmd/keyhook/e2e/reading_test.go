@@ -38,7 +38,7 @@ var printedID = regexp.MustCompile(`(?m)^([0-9a-f-]{36}) `)
 // them: they print every signal once, and go on where they were stopped.
 func TestReadSnippets(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	key := server.newKey()
 	env := []string{"KEYHOOK_BASE=" + server.url, "KEYHOOK_TOKEN=" + server.newToken("storm", "Curl")}
 	send := func(refs ...string) {

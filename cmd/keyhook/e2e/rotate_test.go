@@ -11,7 +11,7 @@ import (
 // key's page that tells of the overlap, and its end.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	p := openBrowser(t).tab()
 	p.setUp(server.setupLink())
 	c := p.createKey("Rotated")

@@ -10,7 +10,7 @@ import (
 // where only the sender has one, and sends with it, all on the command line.
 func TestSchemeCommands(t *testing.T) {
 	t.Parallel()
-	dir := newDataDir(t)
+	dir := migratedDataDir(t)
 	server := serve(t, dir)
 	run := func(stdin string, args ...string) map[string]any {
 		t.Helper()

@@ -24,7 +24,7 @@ type sent struct {
 // npm, pinned in testdata/senders: accepted, repeated, stale, altered.
 func TestSendersLibraries(t *testing.T) {
 	t.Parallel()
-	dir := newDataDir(t)
+	dir := migratedDataDir(t)
 	server := serve(t, dir)
 	run := func(stdin string, args ...string) map[string]any {
 		t.Helper()

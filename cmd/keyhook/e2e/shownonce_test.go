@@ -58,7 +58,7 @@ func (p *program) keyCount() int {
 // TestShownOnce goes back, forward and reloads around the page with the credentials.
 func TestShownOnce(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	p := openBrowser(t).tab()
 	p.setUp(server.setupLink())
 	c := p.createKey("Shown once")
@@ -103,7 +103,7 @@ func TestShownOnce(t *testing.T) {
 // TestDoubleClick sends the form twice from one page and from two tabs.
 func TestDoubleClick(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	b := openBrowser(t)
 	p := b.tab()
 	p.setUp(server.setupLink())
@@ -143,7 +143,7 @@ func TestDoubleClick(t *testing.T) {
 // TestWithoutScript plays the story with JavaScript off.
 func TestWithoutScript(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	p := openBrowser(t).tab()
 	p.withoutScript(true)
 	p.setUp(server.setupLink())
@@ -194,7 +194,7 @@ func keyIDIn(text string) string {
 // TestKeyboardAlone makes and deactivates a key without a pointer.
 func TestKeyboardAlone(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	p := openBrowser(t).tab()
 	p.setUp(server.setupLink())
 	c := p.createKey("Keyboard")
@@ -264,7 +264,7 @@ func (p *tab) press(key string) {
 // loopback's, as a machine in a local network would be.
 func TestPlainHTTPOnAnotherName(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t), "KEYHOOK_ADDR=127.0.0.1:0")
+	server := serve(t, migratedDataDir(t), "KEYHOOK_ADDR=127.0.0.1:0")
 	at, err := url.Parse(server.url)
 	if err != nil {
 		t.Fatal(err)

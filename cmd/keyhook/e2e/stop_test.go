@@ -17,7 +17,7 @@ import (
 // nobody listens any more.
 func TestStopsWithoutCuttingAnybodyOff(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t), "KEYHOOK_DRAIN_DELAY=3s")
+	server := serve(t, migratedDataDir(t), "KEYHOOK_DRAIN_DELAY=3s")
 	s := newSenders(t, server)
 	for range 8 {
 		s.running.Go(s.send)
@@ -48,7 +48,7 @@ func TestStopsWithoutCuttingAnybodyOff(t *testing.T) {
 // turn elsewhere.
 func TestInterruptDoesNotWait(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t), "KEYHOOK_DRAIN_DELAY=2m")
+	server := serve(t, migratedDataDir(t), "KEYHOOK_DRAIN_DELAY=2m")
 	server.cmd.Process.Signal(os.Interrupt)
 	select {
 	case <-server.ended:
