@@ -93,7 +93,7 @@ func lifetime(text string, now time.Time) (*time.Time, error) {
 
 type keyListCmd struct {
 	inWorkspace
-	Status string `default:"" enum:",active,expiring,never-used,idle,idle-90,never-expires,owner-gone,inactive,ghost-use" help:"Only keys of which this is true: ${enum}."`
+	Status string `default:"" enum:",active,expiring,never-used,idle,idle-90,never-expires,owner-gone,inactive,ghost-use" placeholder:"CLAIM" help:"Only keys of which this is true: active, expiring, never-used, idle, idle-90, never-expires, owner-gone, inactive or ghost-use."`
 }
 
 // A listedKey is a key without its credentials.
