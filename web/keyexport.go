@@ -52,11 +52,17 @@ func (s *Server) exportKeys(w http.ResponseWriter, r *http.Request, m account.Me
 	h.Set("Content-Type", map[string]string{"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}[format])
 	h.Set("Content-Disposition", `attachment; filename="keys-`+m.Workspace.Slug+"-"+list.at.Format("20060102-150405")+"."+format+`"`)
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+	s.streamKeys(w, r, m, first, filter, window, write, list.at)
+	return nil
+}
+
+// streamKeys sends a first part of the keys and those behind it, or cuts the answer off.
+func (s *Server) streamKeys(w http.ResponseWriter, r *http.Request, m account.Member, first keyring.Listing, filter keyring.Filter, window keyring.Window, write keyWriter, at time.Time) {
 	out := bufio.NewWriterSize(w, 64<<10)
-	add := write(out)
+	add, err := write(out), error(nil)
 	for listing := first; err == nil; listing, err = s.keys.Page(r.Context(), m.Workspace.ID, filter, window) {
 		for _, key := range listing.Keys {
-			err = errors.Join(err, add(exportedKey(key, list.at)))
+			err = errors.Join(err, add(exportedKey(key, at)))
 		}
 		if window.After = listing.Next; window.After == nil {
 			break
@@ -69,7 +75,6 @@ func (s *Server) exportKeys(w http.ResponseWriter, r *http.Request, m account.Me
 		}
 		panic(http.ErrAbortHandler)
 	}
-	return nil
 }
 
 // An exported key is what an export tells of one: no credential, nor anything that
@@ -112,8 +117,11 @@ func utc(at *time.Time) *time.Time {
 	return &t
 }
 
-// keyWriters are the formats: each returns what writes one key.
-var keyWriters = map[string]func(io.Writer) func(exported) error{
+// A keyWriter begins an export, and returns what writes one key.
+type keyWriter func(io.Writer) func(exported) error
+
+// keyWriters are the formats.
+var keyWriters = map[string]keyWriter{
 	"ndjson": func(w io.Writer) func(exported) error {
 		encoder := json.NewEncoder(w)
 		encoder.SetEscapeHTML(false)

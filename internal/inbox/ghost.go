@@ -51,7 +51,9 @@ func (s *Store) UsedSince(ctx context.Context, workspaceID uuid.UUID, moment tim
 	const query = `
 		SELECT DISTINCT webhook_key_id FROM delivery_totals
 		WHERE workspace_id = $1 AND hour >= $2 AND last_at > $3 AND outcome <> 'refused'`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &keys, query, workspaceID, hourOf(moment), moment) })
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &keys, query, workspaceID, hourOf(moment), moment)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read which keys were used: %w", err)
 	}

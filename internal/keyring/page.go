@@ -68,7 +68,7 @@ const (
 	)
 	SELECT ` + named + `, -p.behind AS rank, (SELECT count(*) FROM found) AS total
 	FROM page AS p JOIN webhook_keys AS k ON k.id = p.id ORDER BY p.behind, p.folded, p.id`
-	forward  = ranked + `WHERE NOT EXISTS (SELECT FROM place) OR (f.behind, f.folded, f.id) > (SELECT behind, folded, id FROM place)
+	forward = ranked + `WHERE NOT EXISTS (SELECT FROM place) OR (f.behind, f.folded, f.id) > (SELECT behind, folded, id FROM place)
 		ORDER BY f.behind, f.folded, f.id LIMIT $13` + shown
 	backward = ranked + `WHERE NOT EXISTS (SELECT FROM place) OR (f.behind, f.folded, f.id) < (SELECT behind, folded, id FROM place)
 		ORDER BY f.behind DESC, f.folded DESC, f.id DESC LIMIT $13` + shown
