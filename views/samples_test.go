@@ -64,10 +64,28 @@ func keyRows() []views.KeyRow {
 
 func keysPage(theme string) views.KeysPage {
 	return views.KeysPage{
-		Page: sample("Keys", "/w/"+slug+"/keys", theme), Rows: keyRows(),
+		Page: sample("Keys", "/w/"+slug+"/keys", theme), Rows: keyRows(), Total: 7, CanEdit: true,
 		Counts: views.KeyCounts{All: 7, Active: 5, Expiring: 2, NeverUsed: 1, Idle: 1, Inactive: 2},
-		Stats:  views.KeyStats{Requests: 50976, Refused: 65, NextToExpire: "Carrier ETA feed", NextExpiresAt: at(-30 * time.Hour)},
+		Stats:  views.KeyStats{Requests: 50976, Refused: 65, NextExpiresAt: at(-30 * time.Hour)},
 	}
+}
+
+// batchPage is a batch of four keys, three of which are done if it began.
+func batchPage(theme, action string, began bool) views.KeyBatchPage {
+	p := views.KeyBatchPage{
+		Page: sample("Keys", "/w/"+slug+"/batches/"+keyID, theme), ID: keyID, Action: action, Began: began, Keys: 4, OwnerName: "Priya Raman",
+		Owners: owners, LatestUse: at(8 * time.Second),
+	}
+	keys := []views.BatchKey{{ID: keyID, Name: "Warehouse scanner fleet", Busy: true, LastUsedAt: at(8 * time.Second)}, {ID: keyID, Name: "Load-test rig"}}
+	if !began {
+		p.Left, p.Busy, p.Foreign, p.Needless, p.Came = 4, 1, 1, 1, 1
+		p.Errors = map[string]map[string]string{"deactivate": {"confirm": "Type the number of keys to confirm."}, "owner": {"owner": "Choose who answers for the keys."}}[action]
+		p.Groups = []views.BatchGroup{{Total: 4, Keys: keys}}
+		return p
+	}
+	p.Done = 3
+	p.Groups = []views.BatchGroup{{Outcome: "not_own", Total: 1, Keys: keys[:1]}, {Outcome: "done", Total: 3, Keys: keys}}
+	return p
 }
 
 func keyForm() views.KeyForm {
@@ -212,6 +230,8 @@ func keyPages(theme string) map[string]templ.Component {
 	idle.InUse = false
 	all := handoverPages(theme)
 	maps.Copy(all, map[string]templ.Component{
+		"batch-ask": views.KeyBatch(batchPage(theme, "deactivate", false)), "batch-done": views.KeyBatch(batchPage(theme, "deactivate", true)),
+		"batch-owner": views.KeyBatch(batchPage(theme, "owner", false)), "batch-back": views.KeyBatch(batchPage(theme, "reactivate", true)),
 		"keys": views.Keys(keysPage(theme)), "keys-flash": views.Keys(full), "keys-empty": views.Keys(empty), "keys-no-match": views.Keys(noMatch),
 		"key-new":           views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys/new", theme), Form: keyForm(), Owners: owners, Schemes: schemes(), HookURL: "https://hooks.harbourpine.example"}),
 		"key-new-errors":    views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys", theme), Form: wrongForm(), Owners: owners, Schemes: schemes(), HookURL: "https://hooks.harbourpine.example"}),

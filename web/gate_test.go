@@ -55,6 +55,12 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/keys/{key}/leaked/attempts": {404, 404, ""},
 	"POST /w/{workspace}/keys/{key}/leaked/renew":   {409, 403, ""},
 
+	"POST /w/{workspace}/keys/export":          {200, 200, "format=csv"},
+	"POST /w/{workspace}/batches":              {422, 403, "do=deactivate"}, // nothing is ticked
+	"GET /w/{workspace}/batches/{batch}":       {200, 403, ""},
+	"POST /w/{workspace}/batches/{batch}":      {303, 403, ""},
+	"POST /w/{workspace}/batches/{batch}/undo": {303, 403, ""},
+
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}/body":      {200, 403, ""},
@@ -76,8 +82,7 @@ var forManagers = map[string]int{
 	"GET /w/{workspace}/signals/retention": 200, "POST /w/{workspace}/signals/retention": 422,
 	"GET /w/{workspace}/keys/{key}/handover": 200, "POST /w/{workspace}/keys/{key}/handover": 422,
 	"POST /w/{workspace}/keys/{key}/handover/withdraw": 404, // there is none
-	"GET /w/{workspace}/signals/retention":             200, "POST /w/{workspace}/signals/retention": 422,
-	"GET /w/{workspace}/tokens": 200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
+	"GET /w/{workspace}/tokens":                        200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
 	"GET /w/{workspace}/tokens/{token}": 200, "GET /w/{workspace}/tokens/{token}/deactivate": 200,
 	"POST /w/{workspace}/tokens/{token}/deactivate": 303, "POST /w/{workspace}/tokens/{token}/reactivate": 303,
 }
@@ -127,7 +132,7 @@ func TestRoles(t *testing.T) {
 		}
 		ask := func(c *client, slug, key string) answer {
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			return c.do(method, path, form)
 		}
@@ -228,7 +233,7 @@ func TestCrossOrigin(t *testing.T) {
 		if method != http.MethodPost {
 			continue
 		}
-		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String()).Replace(path)
+		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String(), "{batch}", s.home.batch.String()).Replace(path)
 		if path == "/sign-out" || path == "/csp-report" {
 			path += "?" // asked like the others, but it would end the session
 		}

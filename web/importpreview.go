@@ -37,7 +37,7 @@ func (s *Server) showImportPreview(w http.ResponseWriter, r *http.Request, m acc
 	}
 	page := views.ImportPreviewPage{
 		Page: frame, DraftID: draft.ID.String(), Seen: draft.Seen, Until: draft.ExpiresAt, Ignored: draft.Plan.Ignored, Notes: draft.Plan.Remarks,
-		New: draft.Plan.Count(keyring.Makes), Unchanged: draft.Plan.Count(keyring.Unchanged), Wrong: draft.Plan.Count(keyring.Wrong),
+		New: draft.Plan.Count(keyring.Makes), Unchanged: draft.Plan.Count(keyring.IsHere), Wrong: draft.Plan.Count(keyring.Wrong),
 		PerPage: importPage, Message: message, Show: known(r.URL.Query().Get("show"), []string{"wrong", "remarked", "unchanged"}),
 	}
 	fillImport(&page, draft.Plan.Keys, r.URL.Query().Get("from"))

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"keyhook/internal/audit"
 	"keyhook/internal/keyring"
 	"keyhook/internal/signature"
 )

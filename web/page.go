@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/a-h/templ"
@@ -113,4 +114,12 @@ func keysPath(m account.Member, more ...string) string {
 		path += "/" + url.PathEscape(part)
 	}
 	return path
+}
+
+// known returns value if it is one of those, else "".
+func known(value string, those []string) string {
+	if slices.Contains(those, value) {
+		return value
+	}
+	return ""
 }

@@ -173,7 +173,9 @@ func (s *Server) handleUpTo(limit int64, h handler) http.Handler {
 		r = r.WithContext(withPolicy(r.Context(), newPolicy()))
 		s.setHeaders(w, r)
 		defer func() {
-			if p := recover(); p != nil {
+			if p := recover(); p == http.ErrAbortHandler {
+				panic(p) // the answer is cut off on purpose
+			} else if p != nil {
 				s.log.ErrorContext(r.Context(), "panic", "route", r.Pattern, "panic", p, "stack", string(debug.Stack()))
 				s.fail(w, r, fault.New(0, ""))
 			}

@@ -7,8 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 )
 
@@ -86,7 +89,10 @@ func lifetime(text string, now time.Time) (*time.Time, error) {
 	return &at, nil
 }
 
-type keyListCmd struct{ inWorkspace }
+type keyListCmd struct {
+	inWorkspace
+	Status string `default:"" enum:",active,expiring,never-used,idle,idle-90,never-expires,owner-gone,inactive,ghost-use" placeholder:"CLAIM" help:"Only keys of which this is true: active, expiring, never-used, idle, idle-90, never-expires, owner-gone, inactive or ghost-use."`
+}
 
 // A listedKey is a key without its credentials.
 type listedKey struct {
@@ -111,13 +117,31 @@ func (c *keyListCmd) Run(ctx context.Context, a app) error {
 		return err
 	}
 	defer s.close()
-	keys, err := s.keys.List(ctx, by.WorkspaceID)
+	now := time.Now()
+	filter := keyring.Filter{At: now, Claim: keyring.Claim(c.Status)}
+	if filter.Claim == keyring.GhostUse {
+		events := inbox.NewStore(s.console, s.box)
+		found, err := events.Ghosts(ctx, by.WorkspaceID, uuid.Nil, now)
+		if err != nil {
+			return err
+		}
+		var ids []uuid.UUID
+		for _, ghost := range found {
+			ids = append(ids, ghost.KeyID)
+		}
+		works, err := s.keys.Working(ctx, ids)
+		if err != nil {
+			return err
+		}
+		filter.Ghosts = inbox.Haunted(found, works)
+	}
+	keys, err := s.keys.Search(ctx, by.WorkspaceID, filter)
 	if err != nil {
 		return err
 	}
 	listed, rows := []listedKey{}, [][]string{{"NAME", "STATUS", "LAST USED", "EXPIRES", "ID"}}
 	for _, k := range keys {
-		status := string(k.StatusAt(time.Now()))
+		status := string(k.StatusAt(now))
 		listed = append(listed, listedKey{
 			ID: k.ID.String(), Name: k.Name, Scheme: k.Scheme, Source: k.Source, Status: status, IsActive: k.Active, Hint: k.Hint,
 			Owner: k.OwnerName, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt, Rotating: k.RotatingUntil,

@@ -119,7 +119,7 @@ func (c *keyImportCmd) tryOne(ctx context.Context, a app, draft keyring.Draft, f
 
 func (c *keyImportCmd) tellTable(a app, plan keyring.ImportPlan) error {
 	told := importedTable{
-		DryRun: c.DryRun, Imported: plan.Count(keyring.Makes), Unchanged: plan.Count(keyring.Unchanged), Wrong: plan.Count(keyring.Wrong),
+		DryRun: c.DryRun, Imported: plan.Count(keyring.Makes), Unchanged: plan.Count(keyring.IsHere), Wrong: plan.Count(keyring.Wrong),
 		IgnoredColumns: append([]string{}, plan.Ignored...), Remarks: append([]string{}, plan.Remarks...), Rows: []importedRow{},
 	}
 	if told.Wrong > 0 && !c.DryRun {
@@ -141,7 +141,7 @@ func (c *keyImportCmd) tellTable(a app, plan keyring.ImportPlan) error {
 			row.Warnings = append(row.Warnings, r.Text)
 			remarks = append(remarks, r.Code)
 		}
-		if key.Fate == keyring.Unchanged {
+		if key.Fate == keyring.IsHere {
 			remarks = []string{"here already, as " + key.HereAs}
 		}
 		told.Rows = append(told.Rows, row)

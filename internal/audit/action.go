@@ -26,6 +26,7 @@ const (
 	KeyImported      Action = "key.imported"
 	KeysImported     Action = "keys.imported" // a whole table of them, or one by the same way
 	KeyEdited        Action = "key.edited"
+	KeysExported     Action = "keys.exported" // what is known of many keys; never their credentials
 	KeyDeactivated   Action = "key.deactivated"
 	KeyReactivated   Action = "key.reactivated"
 	KeyRotated       Action = "key.rotated"

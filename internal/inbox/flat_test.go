@@ -185,7 +185,9 @@ func (m *meadow) reads() []read {
 			return m.get(db, `SELECT count(*) FROM (
 				SELECT FROM deliveries WHERE webhook_key_id = $1 AND outcome = 'accepted' ORDER BY id LIMIT 1) AS first`, m.flooded)
 		}},
-		{"Hourly", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Hourly(ctx, w, since)) }},
+		{"Hourly", 0, func(s *inbox.Store, _ *postgres.DB) error {
+			return last(s.Hourly(ctx, w, []uuid.UUID{m.busy, m.flooded}, since))
+		}},
 		{"HeldBack", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.HeldBack(ctx, w)) }},
 		{"Readers", 10_001, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Readers(ctx, w)) }},
 		{"Newest", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Newest(ctx, w)) }},

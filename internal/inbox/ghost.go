@@ -88,3 +88,49 @@ func (s *Store) GhostSenders(ctx context.Context, workspace, key uuid.UUID, last
 	}
 	return senders, nil
 }
+
+// Haunted returns the keys of those uses that are not over; works tells which keys
+// work.
+func Haunted(found []Ghost, works map[uuid.UUID]bool) (keys []uuid.UUID) {
+	for _, ghost := range found {
+		if !ghost.Over(works[ghost.KeyID]) && !slices.Contains(keys, ghost.KeyID) {
+			keys = append(keys, ghost.KeyID)
+		}
+	}
+	return keys
+}
+
+// A Load is how much came in with a key.
+type Load struct {
+	KeyID    uuid.UUID `db:"webhook_key_id"`
+	Requests int64     `db:"requests"`
+	Refused  int64     `db:"refused"` // of these
+}
+
+// LoadsOf returns the loads of a workspace's keys from the hour of since on. Keys
+// without a request are left out.
+func (s *Store) LoadsOf(ctx context.Context, workspaceID uuid.UUID, since time.Time) (loads []Load, err error) {
+	const query = `
+		SELECT webhook_key_id, sum(requests)::bigint AS requests, coalesce(sum(requests) FILTER (WHERE outcome = 'refused'), 0)::bigint AS refused
+		FROM delivery_totals WHERE workspace_id = $1 AND hour >= $2 GROUP BY webhook_key_id`
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &loads, query, workspaceID, hourOf(since)) })
+	if err != nil {
+		return nil, fmt.Errorf("read the keys' loads: %w", err)
+	}
+	return loads, nil
+}
+
+// UsedSince returns the keys of a workspace with which a request was let in after
+// a moment, those included that no key's last use tells of yet.
+func (s *Store) UsedSince(ctx context.Context, workspaceID uuid.UUID, moment time.Time) (keys []uuid.UUID, err error) {
+	const query = `
+		SELECT DISTINCT webhook_key_id FROM delivery_totals
+		WHERE workspace_id = $1 AND hour >= $2 AND last_at > $3 AND outcome <> 'refused'`
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &keys, query, workspaceID, hourOf(moment), moment)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read which keys were used: %w", err)
+	}
+	return keys, nil
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyhook/internal/postgres"
 	"keyhook/internal/seal"
@@ -50,19 +51,19 @@ const hourSums = `
 	coalesce(sum(requests) FILTER (WHERE outcome = 'duplicate'), 0)::bigint AS duplicate,
 	coalesce(sum(requests) FILTER (WHERE outcome = 'refused'), 0)::bigint AS refused`
 
-// Hourly returns the counts of every key of a workspace from the hour of since
+// Hourly returns the counts of some keys of a workspace from the hour of since
 // on, oldest first. Hours without a request are left out.
-func (s *Store) Hourly(ctx context.Context, workspaceID uuid.UUID, since time.Time) (map[uuid.UUID][]HourCount, error) {
+func (s *Store) Hourly(ctx context.Context, workspaceID uuid.UUID, keys []uuid.UUID, since time.Time) (map[uuid.UUID][]HourCount, error) {
 	const query = `
 		SELECT webhook_key_id, ` + hourSums + ` FROM delivery_totals
-		WHERE workspace_id = $1 AND hour >= $2
+		WHERE workspace_id = $1 AND webhook_key_id = ANY ($2) AND hour >= $3
 		GROUP BY webhook_key_id, hour ORDER BY webhook_key_id, hour`
 	var rows []struct {
 		KeyID uuid.UUID `db:"webhook_key_id"`
 		HourCount
 	}
 	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.SelectContext(ctx, &rows, query, workspaceID, hourOf(since))
+		return tx.SelectContext(ctx, &rows, query, workspaceID, pq.Array(keys), hourOf(since))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read hourly counts: %w", err)

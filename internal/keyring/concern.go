@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// NoticeWithin is how long before its end a key is pointed out.
-	NoticeWithin = 30 * 24 * time.Hour
 	// OverlapNotice is how long before its end an overlap is pointed out.
 	OverlapNotice = 24 * time.Hour
 
@@ -39,7 +37,7 @@ type Concern struct {
 // Concerns are the keys of a workspace that work and should be looked at. A key
 // may be of several.
 type Concerns struct {
-	Expiring     Concern // within NoticeWithin, the soonest first
+	Expiring     Concern // within ExpiringWithin, the soonest first
 	WithinWeek   int     // of them
 	NeverUsed    Concern // the oldest first
 	Idle         Concern // not used for IdleAfter, nor younger; the longest first
@@ -49,7 +47,7 @@ type Concerns struct {
 }
 
 // working is the condition of a key k that requests can be accepted with.
-const working = `k.is_active AND (k.expires_at > now()) IS NOT FALSE`
+const working = `k.is_active AND (k.expires_at > now()) IS NOT FALSE AND ` + notLeakedOut
 
 // ownerGone is the condition of a key k that nobody of its workspace answers for.
 const ownerGone = `NOT EXISTS (SELECT FROM memberships AS m JOIN users AS u ON u.id = m.user_id
@@ -79,7 +77,7 @@ func (s *Store) Concerns(ctx context.Context, workspace uuid.UUID, few int) (c C
 		Mention
 	}
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.SelectContext(ctx, &rows, query, workspace, NoticeWithin.Seconds(), week.Seconds(), IdleAfter.Seconds(), longIdle.Seconds(), few)
+		return tx.SelectContext(ctx, &rows, query, workspace, ExpiringWithin.Seconds(), week.Seconds(), IdleAfter.Seconds(), longIdle.Seconds(), few)
 	})
 	if err != nil {
 		return Concerns{}, fmt.Errorf("look for keys of concern: %w", err)
@@ -157,19 +155,20 @@ func (s *Store) Some(ctx context.Context, workspace uuid.UUID, ids []uuid.UUID) 
 	return found, nil
 }
 
-// Works reports whether the key is active and has not expired.
+// Works reports whether the key is active, has not expired, and has credentials
+// unless it never had any.
 func (k Key) Works(now time.Time) bool {
-	return k.Active && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+	return k.Active && !k.Leaked() && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
 }
 
 // Expiring counts the keys of the whole instance that work and end within a day, a
-// week and [NoticeWithin].
+// week and [ExpiringWithin].
 func (s *Store) Expiring(ctx context.Context) (day, sevenDays, notice int, err error) {
 	const query = `
 		SELECT count(*) FILTER (WHERE k.expires_at <= now() + interval '1 day'), count(*) FILTER (WHERE k.expires_at <= now() + make_interval(secs => $1)), count(*)
 		FROM webhook_keys AS k WHERE k.expires_at <= now() + make_interval(secs => $2) AND ` + working
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.QueryRowxContext(ctx, query, week.Seconds(), NoticeWithin.Seconds()).Scan(&day, &sevenDays, &notice)
+		return tx.QueryRowxContext(ctx, query, week.Seconds(), ExpiringWithin.Seconds()).Scan(&day, &sevenDays, &notice)
 	})
 	if err != nil {
 		return 0, 0, 0, fmt.Errorf("count the keys that expire: %w", err)

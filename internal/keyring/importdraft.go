@@ -90,7 +90,7 @@ func (s *Store) RunImport(ctx context.Context, by audit.Actor, id uuid.UUID, see
 		if err := s.carryOut(ctx, tx, by, draft.Plan); err != nil {
 			return err
 		}
-		draft.Imported, draft.Unchanged = draft.Plan.Count(Makes), draft.Plan.Count(Unchanged)
+		draft.Imported, draft.Unchanged = draft.Plan.Count(Makes), draft.Plan.Count(IsHere)
 		_, err := tx.ExecContext(ctx, use, id, draft.Imported, draft.Unchanged)
 		return err
 	})

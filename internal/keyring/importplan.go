@@ -23,9 +23,9 @@ type Fate string
 
 // The fates.
 const (
-	Makes     Fate = "new"       // it becomes a key
-	Unchanged Fate = "unchanged" // it is here already, and stays as it is
-	Wrong     Fate = "wrong"     // it can't be imported, and so nothing is
+	Makes  Fate = "new"       // it becomes a key
+	IsHere Fate = "unchanged" // it is here already, and stays as it is
+	Wrong  Fate = "wrong"     // it can't be imported, and so nothing is
 )
 
 // A PlannedKey is what becomes of a candidate.
@@ -187,7 +187,7 @@ func (s *Store) recognise(key *PlannedKey, a *surroundings, lines map[string]int
 		h, known := a.hashes[string(key.APIKeyHash)]
 		switch {
 		case known && h.Here && !h.Ended:
-			key.Fate, key.HereAs = Unchanged, h.Name
+			key.Fate, key.HereAs = IsHere, h.Name
 			return
 		case known && h.Here:
 			key.fail("api_key", "This API key was here, as one of %s, and was stopped for good.", h.Name)
@@ -202,7 +202,7 @@ func (s *Store) recognise(key *PlannedKey, a *surroundings, lines map[string]int
 	if key.APIKeyHash == nil {
 		for _, h := range a.secrets[print] {
 			if h.Here && !h.Ended && (h.Name == key.Draft.Name || strings.HasPrefix(h.Name, key.Draft.Name+" (")) {
-				key.Fate, key.HereAs = Unchanged, h.Name
+				key.Fate, key.HereAs = IsHere, h.Name
 				return
 			}
 		}

@@ -96,7 +96,7 @@ func (s *Store) carryOut(ctx context.Context, tx *sqlx.Tx, by audit.Actor, plan 
 			return err
 		}
 	}
-	counts := audit.Fields{"imported": len(fresh), "unchanged": plan.Count(Unchanged)}
+	counts := audit.Fields{"imported": len(fresh), "unchanged": plan.Count(IsHere)}
 	return audit.Record(ctx, tx, by, audit.KeysImported, audit.Target{Kind: "workspace", ID: by.WorkspaceID.String()}, nil, counts)
 }
 

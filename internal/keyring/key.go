@@ -1,8 +1,8 @@
 // Package keyring issues webhook keys, and tokens for programs, and recognises
 // what senders and programs present. The console manages both through it,
 // ingestion authenticates senders and the API programs. It owns the tables
-// webhook_keys, webhook_key_credentials, form_nonces, key_handovers, key_allowances, import_drafts,
-// tokens and token_form_nonces.
+// webhook_keys, webhook_key_credentials, form_nonces, key_handovers, key_allowances,
+// key_batches, key_batch_keys, import_drafts, tokens and token_form_nonces.
 //
 // A key is an API key and a signing secret; a provider's has the secret alone, and
 // may be there before it. What Keyhook makes is shown once: afterwards the API key

@@ -18,7 +18,7 @@ import (
 
 const leaked = keyring.CredentialLeaked
 
-func (w *world) report(t *testing.T, id uuid.UUID) {
+func (w *world) reportLeak(t *testing.T, id uuid.UUID) {
 	t.Helper()
 	if changed, err := w.keys.ReportLeaked(t.Context(), w.ada, id, 0); err != nil || !changed {
 		t.Fatalf("ReportLeaked = %v, %v", changed, err)
@@ -45,7 +45,7 @@ func TestReportLeaked(t *testing.T) {
 	if before.Leaked() || before.Held != 4 || before.LeakedAt != nil {
 		t.Errorf("before the report: leaked %v, %d held, at %v", before.Leaked(), before.Held, before.LeakedAt)
 	}
-	w.report(t, id)
+	w.reportLeak(t, id)
 	w.wantStates(t, id, "after the report", map[string]keyring.State{"api_key 1": leaked, "secret 1": leaked, "api_key 2": leaked, "secret 2": leaked})
 	if changed, err := w.keys.ReportLeaked(t.Context(), w.ada, id, 0); err != nil || changed {
 		t.Errorf("reported twice = %v, %v", changed, err)
@@ -112,7 +112,7 @@ func TestReportWhatIsThere(t *testing.T) {
 	if _, err := w.keys.Deactivate(t.Context(), w.ada, key); err != nil {
 		t.Fatal(err)
 	}
-	w.report(t, key)
+	w.reportLeak(t, key)
 	w.wantStates(t, key, "a deactivated key", map[string]keyring.State{"api_key 1": leaked, "secret 1": leaked})
 	if status := w.find(t, key).StatusAt(time.Now()); status != keyring.Inactive {
 		t.Errorf("the status of a deactivated key that leaked = %s", status)
@@ -126,7 +126,7 @@ func TestReportWhatIsThere(t *testing.T) {
 	}
 	past := w.issueDraft(t, keyring.Draft{Name: "past"}).Key.ID
 	w.Raw().MustExec(`UPDATE webhook_keys SET expires_at = now() - interval '1 hour' WHERE id = $1`, past)
-	w.report(t, past)
+	w.reportLeak(t, past)
 	w.wantStates(t, past, "an expired key", map[string]keyring.State{"api_key 1": leaked, "secret 1": leaked})
 }
 
@@ -141,7 +141,7 @@ func TestRenew(t *testing.T) {
 	if _, err := w.keys.Rotate(t.Context(), w.ada, id, keyring.Rotation{Renew: true}); kindOf(err) != fault.Conflict {
 		t.Errorf("renewed without a leak = %v, want Conflict", err)
 	}
-	w.report(t, id)
+	w.reportLeak(t, id)
 	if _, _, err := w.keys.PasteSecret(t.Context(), w.ada, id, "a secret alone would leave it without an API key"); kindOf(err) != fault.Conflict {
 		t.Errorf("a secret alone = %v, want Conflict", err)
 	}
@@ -166,7 +166,7 @@ func TestRenew(t *testing.T) {
 		t.Errorf("the leaked secret for another key = %v, want Invalid", err)
 	}
 	w.rotate(t, id, keyring.Rotation{What: keyring.APIKeyOnly, Overlap: day})
-	w.report(t, id)
+	w.reportLeak(t, id)
 	w.wantStates(t, id, "leaked again", map[string]keyring.State{
 		"api_key 1": leaked, "secret 1": leaked, "api_key 2": leaked, "secret 2": leaked, "api_key 3": leaked,
 	})
@@ -200,7 +200,7 @@ func TestRenewProvider(t *testing.T) {
 		return issued.Key.ID
 	}
 	id, other := paste("one"), paste("other")
-	w.report(t, id)
+	w.reportLeak(t, id)
 	leaks, err := w.keys.LeaksOf(t.Context(), w.ada.WorkspaceID, id)
 	if err != nil || len(leaks.Others) != 1 || leaks.Others[0] != "other" {
 		t.Errorf("LeaksOf = %+v, %v; want the other key named", leaks, err)

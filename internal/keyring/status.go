@@ -19,7 +19,7 @@ const (
 
 const (
 	// ExpiringWithin is how long before its end a key is called expiring.
-	ExpiringWithin = 14 * 24 * time.Hour
+	ExpiringWithin = 30 * 24 * time.Hour
 	// IdleAfter is how long without use a key is called idle.
 	IdleAfter = 30 * 24 * time.Hour
 )
