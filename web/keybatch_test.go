@@ -43,7 +43,7 @@ func (s *stage) fill(n int) {
 		SELECT gen_random_uuid(), id, 'api_key', 1, sha256(id::text::bytea), 'khk_' || left(id::text, 4) || '…' || right(id::text, 4)
 		FROM webhook_keys WHERE name LIKE 'Sensor %'`)
 	db.MustExec(`INSERT INTO delivery_counts (webhook_key_id, hour, credential_generation, outcome, reason, workspace_id, requests, last_at)
-		SELECT k.id, date_trunc('hour', now()) - make_interval(hours => h), 1, o, CASE o WHEN 'refused' THEN 'key_inactive' ELSE '' END, k.workspace_id, 3,
+		SELECT k.id, date_trunc('hour', now()) - make_interval(hours => h), 1, o, CASE o WHEN 'refused' THEN 'credential_ended' ELSE '' END, k.workspace_id, 3,
 			date_trunc('hour', now()) - make_interval(hours => h)
 		FROM webhook_keys AS k, generate_series(0, 23) AS h, unnest(ARRAY['accepted', 'refused']) AS o WHERE k.name LIKE 'Sensor %' AND (o = 'accepted' OR k.source LIKE '%7')`)
 	db.MustExec(`ANALYZE`)

@@ -87,10 +87,10 @@ func TestOverlap(t *testing.T) {
 	}
 	rotate()
 	if page := c.get(path); !strings.Contains(page.body, "Old pair of API key and secret") || !strings.Contains(page.body, "Nothing came with the old one yet") ||
-		!strings.Contains(strings.Join(strings.Fields(parse(t, page.body).Find(".page-head .pill-info").Text()), " "), "Rotating less than 1 h left") {
+		!strings.Contains(strings.Join(strings.Fields(parse(t, page.body).Find(".page-head .pill-info").Text()), " "), "Rotating 59 min left") {
 		t.Error("the key's page does not tell of the overlap")
 	}
-	if row := parse(t, c.get("/w/"+s.home.slug+"/keys").body).Find(".keys .st-info"); strings.Join(strings.Fields(row.Text()), " ") != "Rotating less than 1 h left" {
+	if row := parse(t, c.get("/w/"+s.home.slug+"/keys").body).Find(".keys .st-info"); strings.Join(strings.Fields(row.Text()), " ") != "Rotating 59 min left" {
 		t.Errorf("the list says %q", row.Text())
 	}
 	if again := c.get(path + "/rotate"); !strings.Contains(again.body, "Rotating it again stops that one at once, for good") {

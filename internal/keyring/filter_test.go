@@ -33,8 +33,8 @@ func TestClaims(t *testing.T) {
 		inactive      bool
 		owner         *uuid.UUID
 	}{
-		"young, never used":      {made: -30, expires: new(14.0 + second)},
-		"old, never used":        {made: -30 - second, expires: new(14.0)},
+		"young, never used":      {made: -30, expires: new(30.0 + second)},
+		"old, never used":        {made: -30 - second, expires: new(30.0)},
 		"very old, never used":   {made: -91},
 		"used 30 days ago":       {made: -200, used: new(-30.0)},
 		"used before that":       {made: -200, used: new(-30.0 - second)},
@@ -102,8 +102,8 @@ func TestClaims(t *testing.T) {
 			t.Errorf("CountAll: %s = %d, want %d", claim, counted[claim], len(want[claim]))
 		}
 	}
-	if counts.All != 13 || counts.NextExpiresAt == nil || !counts.NextExpiresAt.Equal(day(14)) {
-		t.Errorf("CountAll = %d keys, the next expires at %v; want 13 and %v", counts.All, counts.NextExpiresAt, day(14))
+	if counts.All != 13 || counts.NextExpiresAt == nil || !counts.NextExpiresAt.Equal(day(30)) {
+		t.Errorf("CountAll = %d keys, the next expires at %v; want 13 and %v", counts.All, counts.NextExpiresAt, day(30))
 	}
 	w.checkStatuses(t, at)
 	if other, err := w.keys.CountAll(t.Context(), w.newOwner(t, "Eve").WorkspaceID, at, []uuid.UUID{ghost}); err != nil || other != (keyring.Counts{}) {
