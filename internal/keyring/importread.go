@@ -209,7 +209,7 @@ var zones = []string{"", "Z07", "Z0700", "Z07:00", "-07", " -0700", " UTC", " -0
 // moment reads a time as PostgreSQL, RFC 3339 and spreadsheets write it. Without a
 // zone it is UTC.
 func (c *Candidate) moment(column, text string, now time.Time, past bool) *time.Time {
-	if text == "" || strings.EqualFold(text, "null") || past == false && strings.EqualFold(text, "never") {
+	if text == "" || strings.EqualFold(text, "null") || !past && strings.EqualFold(text, "never") {
 		return nil
 	}
 	at, err := time.Parse(time.DateOnly, text)
