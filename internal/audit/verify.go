@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"maps"
 )
 
 // A Kind says how a chain differs from the one that was written.
@@ -58,6 +59,12 @@ func (k Known) Note(place int64, hash []byte) {
 		hash = nil
 	}
 	k.marks[place] = hash
+}
+
+// copy returns a Known that can be noted in without changing k.
+func (k Known) copy() Known {
+	k.marks = maps.Clone(k.marks)
+	return k
 }
 
 // Ending returns k with the end that the database notes for the chain; nil: it
