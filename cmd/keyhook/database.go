@@ -30,6 +30,7 @@ const oldestServer = 150000
 // which is joined where serve runs and started for the command where it does not.
 type database struct {
 	url, direct string
+	dataDir     string
 	owned       *pgembed.Server // started by us; nil otherwise
 }
 
@@ -48,7 +49,7 @@ func openDatabase(ctx context.Context, c config.Database, need access, log *slog
 		return nil, &usageError{err}
 	}
 	if c.URL != "" {
-		return &database{url: c.URL, direct: c.Direct()}, nil
+		return &database{url: c.URL, direct: c.Direct(), dataDir: c.DataDir}, nil
 	}
 	return openPrivate(ctx, c, need, log)
 }
@@ -70,7 +71,7 @@ func openPrivate(ctx context.Context, c config.Database, need access, log *slog.
 	dir := filepath.Join(c.DataDir, "postgres")
 	if need != own {
 		if url, ok := pgembed.Running(ctx, dir); ok {
-			return &database{url: url, direct: url}, nil
+			return &database{url: url, direct: url, dataDir: c.DataDir}, nil
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data")); need == find && errors.Is(err, fs.ErrNotExist) {
@@ -83,7 +84,7 @@ func openPrivate(ctx context.Context, c config.Database, need access, log *slog.
 	if err != nil {
 		return nil, err
 	}
-	return &database{url: server.URL(), direct: server.URL(), owned: server}, nil
+	return &database{url: server.URL(), direct: server.URL(), dataDir: c.DataDir, owned: server}, nil
 }
 
 // makeDataDir makes the data folder, which PostgreSQL's user must get through.

@@ -36,6 +36,8 @@ type cli struct {
 	Member    memberCmd    `cmd:"" help:"Manage who belongs to a workspace."`
 	Key       keyCmd       `cmd:"" help:"Manage webhook keys."`
 	Token     tokenCmd     `cmd:"" help:"Manage tokens, with which programs read what arrived."`
+	Export    exportCmd    `cmd:"" help:"Write what is stored to standard output."`
+	Audit     auditCmd     `cmd:"" help:"Prove that the audit trail was not touched."`
 	Send      sendCmd      `cmd:"" help:"Sign and post a request as a sender would, and print the answer."`
 	Bench     benchCmd     `cmd:"" help:"Measure ingestion on this machine."`
 	Demo      demoCmd      `cmd:"" help:"Run on a throw-away data folder with believable data."`
@@ -90,6 +92,9 @@ func run(ctx context.Context, args []string, a app) int {
 		return report(a, err, misused)
 	}
 	if err := command.Run(); err != nil {
+		if errors.Is(err, errBroken) {
+			return failed // its verdict is the last line
+		}
 		if bad, ok := errors.AsType[*usageError](err); ok {
 			return report(a, bad, misused)
 		}

@@ -30,6 +30,7 @@ import (
 type serveCmd struct {
 	config.Database
 	config.MasterKey
+	config.Evidence
 	config.Serve
 	PrintSetupLink bool `help:"Print the set-up link even where the output is no terminal."`
 
@@ -44,6 +45,9 @@ func (c *serveCmd) Run(ctx context.Context, a app) error {
 		return &usageError{err}
 	}
 	if err := c.MasterKey.Validate(); err != nil {
+		return &usageError{err}
+	}
+	if err := c.Evidence.Validate(); err != nil {
 		return &usageError{err}
 	}
 	log := newLog(a, c.LogFormat)
@@ -83,6 +87,7 @@ type house struct {
 	upkeep   *inbox.Store // partitions and retention
 	web      *web.Server
 	api      *api.Server
+	signing  *signing
 	metrics  *prometheus.Registry
 	notices  *notices
 	draining atomic.Bool
@@ -128,6 +133,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
 	workers.Go(func() { every(working, time.Minute, log, "forget unfinished imports", h.keys.SweepImports) })
 	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
+	workers.Go(func() { every(working, time.Minute, log, "sign a checkpoint", h.signing.hourly) })
 	defer workers.Wait()
 	defer stopWork()
 
@@ -163,6 +169,9 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	h.accounts, h.keys = account.NewStore(h.console, box, log), keyring.NewStore(h.console, box)
 	h.upkeep = inbox.NewStore(h.maintenance, box)
 	if err := h.upkeep.EnsureWeeks(ctx); err != nil {
+		return nil, err
+	}
+	if h.signing, err = newSigning(audit.NewStore(h.maintenance), c.Evidence, c.DataDir, log); err != nil {
 		return nil, err
 	}
 	counted := ingest.NewMetrics(h.metrics)

@@ -49,6 +49,8 @@ const (
 	TokenDeactivated Action = "token.deactivated"
 	TokenReactivated Action = "token.reactivated"
 
+	TrailExported Action = "audit.exported"
+
 	RetentionChanged Action = "workspace.retention_changed"
 	PayloadViewed    Action = "signal.payload_viewed"
 	UnreadDeleted    Action = "signals.deleted_unread" // a reader was too slow for the hard limit

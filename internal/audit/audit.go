@@ -1,6 +1,7 @@
 // Package audit keeps the record of who did what: one entry for each change,
 // written in the transaction of the change, so that without a record there is no
-// change. It owns the tables audit_log and audit_heads.
+// change. It owns the tables audit_log,
+// audit_heads and audit_checkpoints.
 //
 // Entries form a chain for each workspace and one for the instance: an entry's
 // hash covers its own fields and the hash before it. Entries name people and
@@ -67,7 +68,7 @@ func ChainOf(workspace uuid.UUID) string {
 
 // A Target is what a change was made to.
 type Target struct {
-	Kind  string // key, user, workspace, member, session, link
+	Kind  string // key, user, workspace, member, session, link, audit
 	ID    string
 	Label string // its name at the time
 }

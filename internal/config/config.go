@@ -29,6 +29,12 @@ type MasterKey struct {
 	File string `name:"master-key-file" env:"KEYHOOK_MASTER_KEY_FILE" placeholder:"FILE" help:"Master keys, lines of id:base64, the first one seals. Default: master.key in the data folder, made on first start."`
 }
 
+// Evidence says how the audit trail is proved.
+type Evidence struct {
+	KeyFile       string `name:"signing-key-file" env:"KEYHOOK_SIGNING_KEY_FILE" placeholder:"FILE" help:"Ed25519 key that signs checkpoints of the audit trail. Default: audit.key in the data folder, made when absent."`
+	CheckpointURL string `name:"checkpoint-url" env:"KEYHOOK_CHECKPOINT_URL" placeholder:"URL" help:"Where checkpoints go by POST, over https."`
+}
+
 // Serve is how the server faces the world.
 type Serve struct {
 	Addr       string        `name:"addr" env:"KEYHOOK_ADDR" default:"127.0.0.1:8080" help:"Address of console and ingestion; port 0 picks a free one."`
@@ -107,6 +113,31 @@ func (m MasterKey) Path(dataDir string) string {
 		return m.File
 	}
 	return filepath.Join(dataDir, "master.key")
+}
+
+// Validate reports the first setting that can't be used. The address may hold a
+// secret, so it is not in the error.
+func (e Evidence) Validate() error {
+	if e.KeyFile != "" {
+		if info, err := os.Stat(filepath.Dir(e.KeyFile)); err != nil || !info.IsDir() {
+			return fmt.Errorf("KEYHOOK_SIGNING_KEY_FILE: there is no folder %s", filepath.Dir(e.KeyFile))
+		}
+	}
+	if e.CheckpointURL == "" {
+		return nil
+	}
+	if u, err := url.Parse(e.CheckpointURL); err != nil || u.Scheme != "https" || u.Host == "" {
+		return errors.New("KEYHOOK_CHECKPOINT_URL is not an https address")
+	}
+	return nil
+}
+
+// Path returns the signing key file, by default in the data folder.
+func (e Evidence) Path(dataDir string) string {
+	if e.KeyFile != "" {
+		return e.KeyFile
+	}
+	return filepath.Join(dataDir, "audit.key")
 }
 
 const maxDrain = 5 * time.Minute

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"keyhook/internal/audit"
+	"keyhook/internal/config"
+)
+
+type auditCmd struct {
+	Verify     auditVerifyCmd     `cmd:"" help:"Check that nobody touched the audit trail."`
+	Checkpoint auditCheckpointCmd `cmd:"" help:"Sign where every trail stands now."`
+	PublicKey  auditPublicKeyCmd  `cmd:"" help:"Print the public key that checkpoints are verified with, to be kept elsewhere."`
+}
+
+type auditCheckpointCmd struct {
+	config.Database
+	config.Evidence
+	jsonFlag
+}
+
+type signedCheckpoint struct {
+	Number int64  `json:"number"`
+	At     string `json:"at"`
+	KeyID  string `json:"key_id"`
+	Chains int    `json:"chains"`
+	File   string `json:"file"`
+}
+
+// Run signs a checkpoint, and sends it on.
+func (c *auditCheckpointCmd) Run(ctx context.Context, a app) error {
+	if err := c.Evidence.Validate(); err != nil {
+		return &usageError{err}
+	}
+	t, err := openTrail(ctx, a, c.Database)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	signing, err := newSigning(t.store, c.Evidence, t.db.dataDir, t.log)
+	if err != nil {
+		return err
+	}
+	point, err := signing.sign(ctx, 0)
+	if err != nil {
+		return err
+	}
+	done := signedCheckpoint{Number: point.Number, At: point.At, KeyID: point.KeyID, Chains: len(point.Heads), File: signing.ledger.Path}
+	return c.print(a.out, done, func(w io.Writer) {
+		fmt.Fprintf(w, "signed checkpoint %d of %d chains\nkey   %s\nfile  %s\n", done.Number, done.Chains, done.KeyID, done.File)
+	})
+}
+
+type auditPublicKeyCmd struct {
+	config.Database
+	config.Evidence
+}
+
+// Run prints the public key. It makes none: the key of a server that never ran
+// would verify nothing.
+func (c *auditPublicKeyCmd) Run(a app) error {
+	if err := errors.Join(c.Database.Validate(), c.Evidence.Validate()); err != nil {
+		return &usageError{err}
+	}
+	signer, err := audit.LoadSigner(c.Evidence.Path(c.DataDir))
+	if err != nil {
+		return err
+	}
+	text, err := signer.PublicPEM()
+	if err != nil {
+		return err
+	}
+	_, err = a.out.Write(text)
+	return err
+}
+
+// ledgerPath is where checkpoints are kept outside the database.
+func ledgerPath(dataDir string) string { return filepath.Join(dataDir, "checkpoints.ndjson") }
+
+// names lists what a set holds.
+func names(set map[string]bool) string {
+	var list []string
+	for name := range set {
+		list = append(list, name)
+	}
+	return strings.Join(list, ", ")
+}

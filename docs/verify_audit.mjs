@@ -1,0 +1,60 @@
+// Verifies what `keyhook export audit` wrote, without Keyhook:
+//   node verify_audit.mjs trail.ndjson [checkpoints.ndjson [public-key.pem]]
+// It is written from docs/audit-format.md alone, and needs nothing but Node 18.
+import { createHash, createPublicKey, verify } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+
+const [trail, checkpoints, publicKey] = process.argv.slice(2)
+const fields = ['chain', 'seq', 'at', 'actor_kind', 'actor_id', 'actor_label', 'action', 'target_kind', 'target_id',
+  'target_label', 'address', 'request_id', 'before', 'after']
+
+function encode(...values) {
+  return Buffer.concat(values.flatMap(value => {
+    const bytes = Buffer.isBuffer(value) ? value : Buffer.from(String(value))
+    const length = Buffer.alloc(8)
+    length.writeBigUInt64BE(BigInt(bytes.length))
+    return [length, bytes]
+  }))
+}
+const bytes = text => Buffer.from(text, 'base64')
+const sha256 = data => createHash('sha256').update(data).digest()
+
+// What was signed: the hash of each place, by chain.
+const signed = new Map()
+if (checkpoints) {
+  const pinned = publicKey && createPublicKey(await readFile(publicKey)).export({ type: 'spki', format: 'der' })
+  for (const line of (await readFile(checkpoints, 'utf8')).split('\n').filter(Boolean)) {
+    const c = JSON.parse(line)
+    const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), bytes(c.public_key)])
+    const data = encode('keyhook/checkpoint/v1', c.number, c.at, c.key_id, bytes(c.public_key),
+      ...c.heads.flatMap(head => [head.chain, head.seq, bytes(head.hash)]))
+    if (pinned && !der.equals(pinned) || !verify(null, data, createPublicKey({ key: der, type: 'spki', format: 'der' }), bytes(c.signature)))
+      end(`checkpoint ${c.number} can't be believed`, 1)
+    for (const head of c.heads) signed.set(head.chain, (signed.get(head.chain) ?? new Map()).set(head.seq, head.hash))
+  }
+}
+
+let place = 0, previous = Buffer.alloc(32), chain
+for await (const line of createInterface({ input: createReadStream(trail) })) {
+  place++
+  let e, whole = false
+  try {
+    e = JSON.parse(line)
+    const hash = sha256(encode('keyhook/audit/v1', ...fields.map(name => e[name]), bytes(e.prev_hash)))
+    whole = hash.equals(bytes(e.hash)) && e.seq === place && (chain ??= e.chain) === e.chain && bytes(e.prev_hash).equals(previous)
+  } catch {}
+  if (!whole) end(`broken at ${place}`, 1)
+  const mark = signed.get(chain)?.get(place)
+  if (mark && mark !== e.hash) end(`broken at or before ${place}: rewritten`, 1)
+  previous = bytes(e.hash)
+}
+const marks = chain ? signed.get(chain) : signed.values().next().value
+if (marks && Math.max(...marks.keys()) > place) end(`broken at ${place + 1}: cut`, 1)
+end(`ok, ${place} entries`, 0)
+
+function end(message, code) {
+  console.log(message)
+  process.exit(code)
+}

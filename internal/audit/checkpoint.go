@@ -1,0 +1,148 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// A Head is the last entry of a chain at some moment.
+type Head struct {
+	Chain string `db:"chain" json:"chain"`
+	Seq   int64  `db:"seq"   json:"seq"`
+	Hash  []byte `db:"hash"  json:"hash"`
+}
+
+// A Checkpoint is a signed statement of where every chain stood at a moment. Kept
+// where the database's owner can't reach it, it shows what was cut or rewritten
+// later; since it names all chains, also that one is gone.
+type Checkpoint struct {
+	Number    int64  `json:"number"`
+	At        string `json:"at"` // as in an entry
+	KeyID     string `json:"key_id"`
+	PublicKey []byte `json:"public_key"`
+	Heads     []Head `json:"heads"` // in the order of their names
+	Signature []byte `json:"signature"`
+}
+
+// Encode returns the bytes that the signature covers, made like an entry's.
+func (c Checkpoint) Encode() []byte {
+	var b bytes.Buffer
+	put := func(field string) {
+		b.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
+		b.WriteString(field)
+	}
+	for _, field := range []string{"keyhook/checkpoint/v1", strconv.FormatInt(c.Number, 10), c.At, c.KeyID, string(c.PublicKey)} {
+		put(field)
+	}
+	for _, head := range c.Heads {
+		put(head.Chain)
+		put(strconv.FormatInt(head.Seq, 10))
+		put(string(head.Hash))
+	}
+	return b.Bytes()
+}
+
+var errSignature = errors.New("its signature does not hold")
+
+// check verifies the signature, by one of the trusted keys if there are any.
+func (c Checkpoint) check(trusted []ed25519.PublicKey) error {
+	if len(c.PublicKey) != ed25519.PublicKeySize || keyID(c.PublicKey) != c.KeyID {
+		return errSignature
+	}
+	known := len(trusted) == 0
+	for _, key := range trusted {
+		known = known || key.Equal(ed25519.PublicKey(c.PublicKey))
+	}
+	if !known {
+		return fmt.Errorf("it is signed with the key %s, which is not among the trusted ones", c.KeyID)
+	}
+	if !ed25519.Verify(c.PublicKey, c.Encode(), c.Signature) {
+		return errSignature
+	}
+	return nil
+}
+
+// Checkpoints gathers what checkpoints say of each chain.
+type Checkpoints struct {
+	Count   int
+	KeyIDs  map[string]bool // that signed them
+	Last    string          // when the latest was signed
+	trusted []ed25519.PublicKey
+	known   map[string]Known
+}
+
+// NewCheckpoints returns none. It takes those signed with a trusted key alone, or
+// with any if there is no such key.
+func NewCheckpoints(trusted []ed25519.PublicKey) *Checkpoints {
+	return &Checkpoints{KeyIDs: map[string]bool{}, trusted: trusted, known: map[string]Known{}}
+}
+
+// Add takes a checkpoint, or says why it can't be believed.
+func (c *Checkpoints) Add(point Checkpoint) error {
+	if err := point.check(c.trusted); err != nil {
+		return fmt.Errorf("checkpoint %d: %w", point.Number, err)
+	}
+	c.Count++
+	c.KeyIDs[point.KeyID] = true
+	c.Last = max(c.Last, point.At)
+	for _, head := range point.Heads {
+		if _, ok := c.known[head.Chain]; !ok {
+			c.known[head.Chain] = Nothing()
+		}
+		c.known[head.Chain].Note(head.Seq, head.Hash)
+	}
+	return nil
+}
+
+// Read adds the checkpoints of a file: a line of JSON each.
+func (c *Checkpoints) Read(from io.Reader) error {
+	lines := bufio.NewReader(from)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if text := bytes.TrimSpace(line); len(text) > 0 {
+			var point Checkpoint
+			if json.Unmarshal(text, &point) != nil {
+				return fmt.Errorf("line %d is not a checkpoint", n)
+			}
+			if err := c.Add(point); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// Of returns what is known of a chain. An export without an entry is of whatever
+// chain: if there is any that has entries, it should have some.
+func (c *Checkpoints) Of(chain string) Known {
+	if known, ok := c.known[chain]; ok {
+		return known
+	}
+	if chain == "" {
+		for _, known := range c.known {
+			return known
+		}
+	}
+	return Nothing()
+}
+
+// Chains names the chains that they cover.
+func (c *Checkpoints) Chains() []string {
+	var names []string
+	for name := range c.known {
+		names = append(names, name)
+	}
+	return names
+}

@@ -1,0 +1,209 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+)
+
+// Line returns e as a line of an export: JSON with the members in the order of the
+// struct, hashes in base64. One entry has one line: what differs was altered.
+func (e Entry) Line() ([]byte, error) {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(e)
+	return line.Bytes(), err
+}
+
+// longestLine bounds the memory that reading an export takes.
+const longestLine = 16 << 20
+
+// ReadExport reads the entries of an export. A line that Line would not have
+// written comes as the zero Entry.
+func ReadExport(from io.Reader) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		lines := bufio.NewScanner(from)
+		lines.Buffer(nil, longestLine)
+		for lines.Scan() {
+			if !yield(parseLine(lines.Bytes()), nil) {
+				return
+			}
+		}
+		if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+			yield(Entry{}, nil)
+		} else if err != nil {
+			yield(Entry{}, err)
+		}
+	}
+}
+
+func parseLine(line []byte) Entry {
+	var entry Entry
+	if json.Unmarshal(line, &entry) != nil {
+		return Entry{}
+	}
+	written, err := entry.Line()
+	if err != nil || !bytes.Equal(bytes.TrimSuffix(written, []byte("\n")), line) {
+		return Entry{}
+	}
+	return entry
+}
+
+// A Format is a form of export.
+type Format string
+
+// The formats. What can be verified is the first.
+const (
+	NDJSON Format = "ndjson"
+	CSV    Format = "csv"
+)
+
+// Export writes a chain, and records in the chain that it did: by must be in its
+// workspace, or in none for the instance's. The last entry is that of the export.
+func (s *Store) Export(ctx context.Context, by Actor, label string, format Format, to io.Writer) error {
+	target := Target{Kind: "audit", ID: by.Chain(), Label: label}
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		return Record(ctx, tx, by, TrailExported, target, nil, Fields{"format": string(format)})
+	})
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(to)
+	write := func(e Entry) error {
+		line, err := e.Line()
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(line)
+		return err
+	}
+	rows := csv.NewWriter(out)
+	if format == CSV {
+		if err := rows.Write(strings.Split(strings.Join(strings.Fields(columns), ""), ",")); err != nil {
+			return err
+		}
+		write = func(e Entry) error { return rows.Write(e.cells()) }
+	}
+	if err := s.each(ctx, by.Chain(), write); err != nil {
+		return fmt.Errorf("export the trail: %w", err)
+	}
+	rows.Flush()
+	return errors.Join(rows.Error(), out.Flush())
+}
+
+// cells returns e as a row for a spreadsheet, which must not take a cell for a
+// formula.
+func (e Entry) cells() []string {
+	cells := []string{
+		e.Chain, strconv.FormatInt(e.Seq, 10), e.At, string(e.ActorKind), e.ActorID, e.ActorLabel, string(e.Action), e.TargetKind,
+		e.TargetID, e.TargetLabel, e.Address, e.RequestID, e.Before, e.After,
+		base64.StdEncoding.EncodeToString(e.PrevHash), base64.StdEncoding.EncodeToString(e.Hash),
+	}
+	for i, cell := range cells[:14] {
+		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			cells[i] = "'" + cell
+		}
+	}
+	return cells
+}
+
+// each calls use with each entry of a chain in order, out of one snapshot.
+func (s *Store) each(ctx context.Context, chain string, use func(Entry) error) error {
+	return s.db.Read(ctx, func(tx *sqlx.Tx) error { return eachEntry(ctx, tx, chain, use) })
+}
+
+func eachEntry(ctx context.Context, tx *sqlx.Tx, chain string, use func(Entry) error) error {
+	const query = `SELECT ` + columns + ` FROM audit_log WHERE chain = $1 ORDER BY seq`
+	rows, err := tx.QueryxContext(ctx, query, chain)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var entry Entry
+		if err := rows.StructScan(&entry); err != nil {
+			return err
+		}
+		if err := use(entry); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// errStop ends a walk that has found what it was for.
+var errStop = errors.New("stop")
+
+// VerifyChain verifies a chain in the database against its noted head and against
+// checkpoints, all at one moment.
+func (s *Store) VerifyChain(ctx context.Context, chain string, points *Checkpoints) (verdict Verdict, err error) {
+	const still = `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ`
+	const noted = `SELECT chain, seq, hash FROM audit_heads WHERE chain = $1`
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, still); err != nil {
+			return err
+		}
+		var heads []Head
+		if err := tx.SelectContext(ctx, &heads, noted, chain); err != nil {
+			return err
+		}
+		var head *Head
+		if len(heads) > 0 {
+			head = &heads[0]
+		}
+		entries := func(yield func(Entry, error) bool) {
+			err := eachEntry(ctx, tx, chain, func(e Entry) error {
+				if !yield(e, nil) {
+					return errStop
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, errStop) {
+				yield(Entry{}, err)
+			}
+		}
+		known := points.Of(chain).copy().Ending(head)
+		verdict, err = Verify(entries, func(string) Known { return known })
+		return err
+	})
+	if err != nil {
+		return Verdict{}, fmt.Errorf("verify the chain %s: %w", chain, err)
+	}
+	return verdict, nil
+}
+
+// Chains names the chains that the database has entries or a head of: the
+// instance's last, and those of workspaces that are gone too.
+func (s *Store) Chains(ctx context.Context) ([]string, error) {
+	const query = `
+		SELECT chain FROM audit_heads UNION SELECT DISTINCT chain FROM audit_log
+		ORDER BY 1`
+	var chains []string
+	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &chains, query) })
+	if err != nil {
+		return nil, fmt.Errorf("list the chains: %w", err)
+	}
+	return chains, nil
+}
+
+// ParseChain returns the workspace of a chain's name; uuid.Nil is the instance.
+func ParseChain(chain string) (uuid.UUID, bool) {
+	if chain == ChainOf(uuid.Nil) {
+		return uuid.Nil, true
+	}
+	id, err := uuid.Parse(chain)
+	return id, err == nil && id.String() == chain
+}
