@@ -24,6 +24,21 @@ var unaudited = map[string]string{
 	"POST /preferences/theme": "light or dark is a cookie of one browser",
 }
 
+// elsewhere are the routes whose entries the tests of their Store methods look at.
+var elsewhere = map[string]string{
+	"POST /w/{workspace}/keys/import":                  "internal/keyring/import_test.go",
+	"POST /w/{workspace}/keys/export":                  "internal/keyring/batch_test.go",
+	"POST /w/{workspace}/batches":                      "changes no key: internal/keyring/batch_test.go looks at what running it records",
+	"POST /w/{workspace}/batches/{batch}":              "internal/keyring/batch_test.go",
+	"POST /w/{workspace}/batches/{batch}/undo":         "makes the batch that undoes; running it is recorded as any",
+	"POST /w/{workspace}/keys/{key}/leak":              "internal/keyring/leak_test.go",
+	"POST /w/{workspace}/keys/{key}/leaked/renew":      "internal/keyring/leak_test.go",
+	"POST /w/{workspace}/keys/{key}/handover":          "internal/keyring/handover_test.go",
+	"POST /w/{workspace}/keys/{key}/handover/withdraw": "internal/keyring/handover_test.go",
+	"POST /handover/{link}":                            "internal/keyring/handover_test.go",
+	"POST /handover/{link}/saved":                      "internal/keyring/handover_test.go",
+}
+
 // TestEveryChangeIsAudited does, with success, what each route does that is no GET,
 // and the reads that count, and looks for the entries. A new route without a deed
 // fails.
@@ -52,7 +67,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		done[d.pattern] = true
 	}
 	for _, pattern := range s.web.Patterns() {
-		if method, _, ok := strings.Cut(pattern, " "); ok && method != http.MethodGet && !done[pattern] && unaudited[pattern] == "" {
+		if method, _, ok := strings.Cut(pattern, " "); ok && method != http.MethodGet && !done[pattern] && unaudited[pattern] == "" && elsewhere[pattern] == "" {
 			t.Errorf("nothing shows that %s leaves an entry", pattern)
 		}
 	}
