@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/a-h/templ"
@@ -46,11 +47,16 @@ type Server struct {
 	log      *slog.Logger
 	cookies  *cookieStore
 	handler  http.Handler
+	exports  chan struct{} // one for each that runs
+
+	drain    sync.Once
+	draining chan struct{}
 }
 
 // NewServer returns a Server.
 func NewServer(config Config, accounts *account.Store, keys *keyring.Store, events *inbox.Store, trail *audit.Store, log *slog.Logger) *Server {
 	s := &Server{config: config, accounts: accounts, keys: keys, events: events, trail: trail, log: log, cookies: newCookieStore(config.Secure)}
+	s.exports, s.draining = make(chan struct{}, exportsAtOnce), make(chan struct{})
 	mux := http.NewServeMux()
 	for _, route := range s.routes() {
 		mux.Handle(route.Pattern, s.serve(route))
@@ -168,6 +174,9 @@ func (s *Server) handle(h handler) http.Handler {
 		s.setHeaders(w, r)
 		defer func() {
 			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler { // an answer that was begun is cut off on purpose
+					panic(p)
+				}
 				s.log.ErrorContext(r.Context(), "panic", "route", r.Pattern, "panic", p, "stack", string(debug.Stack()))
 				s.fail(w, r, fault.New(0, ""))
 			}

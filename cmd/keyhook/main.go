@@ -36,6 +36,7 @@ type cli struct {
 	Member    memberCmd    `cmd:"" help:"Manage who belongs to a workspace."`
 	Key       keyCmd       `cmd:"" help:"Manage webhook keys."`
 	Token     tokenCmd     `cmd:"" help:"Manage tokens, with which programs read what arrived."`
+	Export    exportCmd    `cmd:"" help:"Write a workspace's rows to standard output."`
 	Send      sendCmd      `cmd:"" help:"Sign and post a request as a sender would, and print the answer."`
 	Bench     benchCmd     `cmd:"" help:"Measure ingestion on this machine."`
 	Demo      demoCmd      `cmd:"" help:"Run on a throw-away data folder with believable data."`

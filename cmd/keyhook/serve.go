@@ -196,6 +196,7 @@ func (h *house) run(ctx context.Context, servers []server, delay time.Duration, 
 	}
 	h.draining.Store(true)
 	h.api.Drain() // those who stay go on elsewhere
+	h.web.Drain()
 	if err == nil && errors.Is(context.Cause(ctx), errTerminated) && delay > 0 {
 		log.Info("draining", "delay", delay)
 		err = waitFor(delay, failures)
