@@ -39,6 +39,9 @@ func (s *Server) exportDeliveries(w http.ResponseWriter, r *http.Request, m acco
 	if r.Method == http.MethodHead {
 		return nil
 	}
+	if s.isDraining() {
+		return errStopping
+	}
 	select {
 	case s.exports <- struct{}{}:
 		defer func() { <-s.exports }()
@@ -71,6 +74,7 @@ func (s *Server) exportAskedFor(r *http.Request, m account.Member) (inbox.Export
 	if err != nil {
 		return inbox.Export{}, err
 	}
+	filter.SeesBodies = m.Can(account.ViewPayloads)
 	e := inbox.Export{Filter: filter, Stated: stated, Format: query.Get("format"), KeyNames: map[uuid.UUID]string{}}
 	if e.Format == "" {
 		e.Format = inbox.NDJSON
@@ -146,6 +150,17 @@ func (e *exportWriter) Write(text []byte) (n int, err error) {
 // Drain ends what stays open, exports and live tails: their readers go on with
 // another instance.
 func (s *Server) Drain() { s.drain.Do(func() { close(s.draining) }) }
+
+var errStopping = fault.New(fault.Busy, "This instance is stopping. Try again.")
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
 
 // untilDrained returns a context that ends with ctx, or when the server drains.
 func (s *Server) untilDrained(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -66,6 +66,7 @@ func (c *exportDeliveriesCmd) Run(ctx context.Context, a app) error {
 	if err != nil {
 		return err
 	}
+	filter.SeesBodies = true
 	export := inbox.Export{Filter: filter, Stated: stated, Format: c.Format, Payloads: c.Payloads, KeyNames: map[uuid.UUID]string{}}
 	if c.After != "" {
 		if export.After, err = uuid.Parse(c.After); err != nil {

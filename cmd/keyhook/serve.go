@@ -118,6 +118,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	var workers sync.WaitGroup
 	workers.Go(func() { h.writer.Run(working) })
 	workers.Go(func() { h.api.Run(working) })
+	workers.Go(func() { h.web.Run(working) })
 	workers.Go(func() { h.rollup.Run(working) })
 	workers.Go(func() { h.hear(working, db.direct, log) })
 	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })

@@ -43,7 +43,8 @@ const (
 
 	RetentionChanged Action = "workspace.retention_changed"
 	PayloadViewed    Action = "signal.payload_viewed"
-	UnreadDeleted    Action = "signals.deleted_unread" // a reader was too slow for the hard limit
+	DeliveryViewed   Action = "delivery.payload_viewed" // a request's body, refused or not
+	UnreadDeleted    Action = "signals.deleted_unread"  // a reader was too slow for the hard limit
 
 	ExportBegun Action = "deliveries.export_begun" // before its first byte
 	ExportEnded Action = "deliveries.export_ended" // whole or cut off

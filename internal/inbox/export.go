@@ -148,22 +148,21 @@ type exportRow struct {
 // exportPage reads the rows behind a place. It looks at a bounded number of rows
 // however few are meant, so that no statement lasts long: at is where it got to.
 func (s *Store) exportPage(ctx context.Context, workspace uuid.UUID, e Export, after uuid.UUID) (rows []exportRow, at uuid.UUID, more bool, err error) {
-	scan := DeliveryFilter{From: e.Filter.From, Until: e.Filter.Until, Key: e.Filter.Key}
-	rest := e.Filter
-	rest.From, rest.Until, rest.Key = time.Time{}, time.Time{}, uuid.Nil
 	limit, body := exportPage, "NULL::bytea"
 	if e.Payloads {
 		limit, body = exportFull, "d.body"
 	}
-	looked, args := scan.where(workspace, []any{after})
-	const from = ` FROM deliveries AS d WHERE d.id > $1 AND `
-	last := fmt.Sprintf(`SELECT d.id`+from+looked+` ORDER BY d.id OFFSET %d LIMIT 1`, exportScan-1)
-	lastArgs := args
-	meant, args := rest.where(workspace, args)
+	c := conditions{args: []any{after}}
+	e.Filter.found(workspace, &c)
+	from, lastArgs := ` FROM deliveries AS d WHERE d.id > $1 AND `+c.String(), c.args
+	last := fmt.Sprintf(`SELECT d.id`+from+` ORDER BY d.id OFFSET %d LIMIT 1`, exportScan-1)
+	meant := conditions{parts: []string{"TRUE"}, args: c.args}
+	e.Filter.compared(&meant)
+	args := meant.args
 	page := fmt.Sprintf(`SELECT `+columns+`, body FROM (
 			SELECT `+columns+`, `+body+` AS body, sum(d.body_size) OVER (ORDER BY d.id ROWS UNBOUNDED PRECEDING) - d.body_size AS ahead
-			FROM (SELECT *`+from+looked+` ORDER BY d.id LIMIT %d) AS d WHERE `+meant+` ORDER BY d.id LIMIT %d) AS p
-		WHERE ahead < %d ORDER BY id`, exportScan, limit, aheadOf(e.Payloads))
+			FROM (SELECT *`+from+` ORDER BY d.id LIMIT %d) AS d WHERE `, exportScan) + meant.String() + fmt.Sprintf(` ORDER BY d.id LIMIT %d) AS p
+		WHERE ahead < %d ORDER BY id`, limit, aheadOf(e.Payloads))
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
 		if err := tx.SelectContext(ctx, &rows, page, args...); err != nil {
 			return err

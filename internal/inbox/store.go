@@ -153,6 +153,14 @@ type Kept struct {
 // KeptOf returns what was kept of a refused request of the workspace; found is
 // false if nothing was, or no longer is.
 func (s *Store) KeptOf(ctx context.Context, workspaceID, deliveryID uuid.UUID) (kept Kept, found bool, err error) {
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		kept, found, err = s.keptIn(ctx, tx, workspaceID, deliveryID)
+		return err
+	})
+	return kept, found, err
+}
+
+func (s *Store) keptIn(ctx context.Context, tx *sqlx.Tx, workspaceID, deliveryID uuid.UUID) (kept Kept, found bool, err error) {
 	const query = `
 		SELECT webhook_key_id, body, signature FROM refused_requests
 		WHERE delivery_id = $1 AND workspace_id = $2`
@@ -161,9 +169,7 @@ func (s *Store) KeptOf(ctx context.Context, workspaceID, deliveryID uuid.UUID) (
 		Body      []byte    `db:"body"`
 		Signature []byte    `db:"signature"`
 	}
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &row, query, deliveryID, workspaceID)
-	})
+	err = tx.GetContext(ctx, &row, query, deliveryID, workspaceID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Kept{}, false, nil
 	}
