@@ -26,7 +26,7 @@ func (s *Store) NewestDeliveries(ctx context.Context, workspace uuid.UUID, filte
 	filter.found(workspace, &looked)
 	meant := conditions{parts: []string{"TRUE"}, args: looked.args}
 	filter.compared(&meant)
-	not := meant.arg(pq.Array(seen))
+	not := meant.arg(pq.Array(append([]uuid.UUID{}, seen...))) // an array of nothing, never NULL
 	query := fmt.Sprintf(`SELECT `+columns+` FROM (
 			SELECT * FROM (SELECT * FROM deliveries AS d WHERE `+looked.String()+` ORDER BY d.id DESC LIMIT %d) AS d
 			WHERE `, newestLooked) + meant.String() + fmt.Sprintf(` ORDER BY d.id DESC LIMIT %d) AS newest
