@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestExport: who asks for what in the address gets that as a file, and nobody gets
+// TestExportDeliveries: who asks for what in the address gets that as a file, and nobody gets
 // more than was meant or may be seen.
-func TestExport(t *testing.T) {
+func TestExportDeliveries(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.arrive(s.home, "=1+1", "application/json", `{"secret":"of home"}`)

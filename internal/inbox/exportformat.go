@@ -60,7 +60,7 @@ func (t *table) end(b []byte, rows int64, continueAfter uuid.UUID) []byte {
 	n := strconv.FormatInt(rows, 10)
 	if !t.titled {
 		b = append(b, `{"end":true,"rows":`+n+`,"continueAfter":`...)
-		return append(orNull(b, idText(continueAfter)), "}\n"...)
+		return append(textOrNull(b, idText(continueAfter)), "}\n"...)
 	}
 	cells := make([]cell, len(t.cells))
 	cells[0].text, cells[1].text, cells[2].text = "#end", n+" rows", "continue after "+idText(continueAfter)
@@ -155,13 +155,13 @@ func appendObject(b []byte, cells []cell) []byte {
 		if c.raw {
 			b = append(b, c.text...)
 		} else {
-			b = orNull(b, c.text)
+			b = textOrNull(b, c.text)
 		}
 	}
 	return append(b, "}\n"...)
 }
 
-func orNull(b []byte, text string) []byte {
+func textOrNull(b []byte, text string) []byte {
 	if text == "" {
 		return append(b, "null"...)
 	}
