@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-//go:embed app.css app.js htmx.min.js hx-csp.min.js favicon.svg fonts/*.woff2
+//go:embed app.css app.js tail.js htmx.min.js hx-csp.min.js favicon.svg fonts/*.woff2
 var files embed.FS
 
 // Prefix is the path under which [Handler] must be mounted.

@@ -25,3 +25,17 @@ func Bars(name string, counts []inbox.HourCount, now time.Time) []views.Count {
 
 // First is where a range of the chart begins.
 func First(name string, now time.Time) time.Time { return spans[name].first(now) }
+
+// OverfillTail gives a follower that takes nothing batches of 3 rows, and returns how
+// many wait for it and how many rows it is told it missed.
+func OverfillTail(batches int) (queued, skipped int) {
+	h := newTailHub(nil, nil, nil)
+	f, err := h.follow(logView{})
+	if err != nil {
+		panic(err)
+	}
+	for range batches {
+		h.publish(f.group, tailBatch{rows: 2, left: 1})
+	}
+	return len(f.batches), f.dropped()
+}

@@ -99,6 +99,8 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/deliveries/{request}", Permission: account.ViewKeys, member: s.showDelivery},
 		{Pattern: "GET /w/{workspace}/deliveries/{request}/drawer", Permission: account.ViewKeys, member: s.showDrawer},
 		{Pattern: "GET /w/{workspace}/deliveries/{request}/body", Permission: account.ViewPayloads, member: s.downloadDelivery},
+		{Pattern: "GET /w/{workspace}/deliveries/export", Permission: account.ViewKeys, member: s.exportDeliveries},
+		{Pattern: "GET /w/{workspace}/deliveries/tail", Permission: account.ViewKeys, member: s.tailDeliveries, poll: true},
 
 		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},
 		{Pattern: "GET /w/{workspace}/signals/{signal}", Permission: account.ViewKeys, member: s.showSignal},

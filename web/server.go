@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/a-h/templ"
@@ -34,6 +35,7 @@ type Config struct {
 	Operator   bool   // only who operates the instance may make workspaces
 	FixedHost  bool   // PublicURL was set by hand: other host names are refused
 	ClientAddr func(*http.Request) netip.Addr
+	TailCheck  time.Duration // how often it is asked whether a live tail's reader may still see it; 0: 5 s
 }
 
 // A Server answers the console's requests.
@@ -46,11 +48,18 @@ type Server struct {
 	log      *slog.Logger
 	cookies  *cookieStore
 	handler  http.Handler
+	exports  chan struct{} // one for each that runs
+	tails    *tailHub
+
+	drain    sync.Once
+	draining chan struct{}
 }
 
 // NewServer returns a Server.
 func NewServer(config Config, accounts *account.Store, keys *keyring.Store, events *inbox.Store, trail *audit.Store, log *slog.Logger) *Server {
 	s := &Server{config: config, accounts: accounts, keys: keys, events: events, trail: trail, log: log, cookies: newCookieStore(config.Secure)}
+	s.exports, s.draining = make(chan struct{}, exportsAtOnce), make(chan struct{})
+	s.tails = newTailHub(events, keys, log)
 	mux := http.NewServeMux()
 	for _, route := range s.routes() {
 		mux.Handle(route.Pattern, s.serve(route))
@@ -92,7 +101,7 @@ func (s *Server) member(route route) handler {
 func (s *Server) user(route route, h userHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		find := s.accounts.Session
-		if route.poll {
+		if route.poll || asksForTail(r) {
 			find = s.accounts.SessionUnseen
 		}
 		session, err := find(r.Context(), s.cookies.token(r))

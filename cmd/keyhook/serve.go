@@ -124,6 +124,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	var workers sync.WaitGroup
 	workers.Go(func() { h.writer.Run(working) })
 	workers.Go(func() { h.api.Run(working) })
+	workers.Go(func() { h.web.Run(working) })
 	workers.Go(func() { h.rollup.Run(working) })
 	workers.Go(func() { h.noteForwards(working, log) })
 	workers.Go(func() { h.hear(working, db.direct, log) })
@@ -211,6 +212,7 @@ func (h *house) run(ctx context.Context, servers []server, delay time.Duration, 
 	}
 	h.draining.Store(true)
 	h.api.Drain() // those who stay go on elsewhere
+	h.web.Drain()
 	if err == nil && errors.Is(context.Cause(ctx), errTerminated) && delay > 0 {
 		log.Info("draining", "delay", delay)
 		err = waitFor(delay, failures)

@@ -55,4 +55,7 @@ const (
 	PayloadViewed    Action = "signal.payload_viewed"
 	DeliveryViewed   Action = "delivery.payload_viewed" // a request's body, refused or not
 	UnreadDeleted    Action = "signals.deleted_unread"  // a reader was too slow for the hard limit
+
+	ExportBegun Action = "deliveries.export_begun" // before its first byte
+	ExportEnded Action = "deliveries.export_ended" // whole or cut off
 )

@@ -1,0 +1,176 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"keyhook/internal/account"
+	"keyhook/internal/fault"
+	"keyhook/internal/inbox"
+)
+
+const (
+	exportsAtOnce = 3                // of all people together: each holds a page in memory
+	exportStall   = 60 * time.Second // how long its reader may take nothing
+	exportPiece   = 256 << 10        // written at once, each within exportStall
+)
+
+// exportDeliveries sends the deliveries that the address asks for as a file. Whether
+// it is whole tells its last line, and the trailer Keyhook-Export; one that was cut
+// off goes on behind its last row with after=.
+func (s *Server) exportDeliveries(w http.ResponseWriter, r *http.Request, m account.Member) error {
+	export, err := s.exportAskedFor(r, m)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	types := map[string]string{inbox.NDJSON: "application/x-ndjson", inbox.CSV: "text/csv; charset=utf-8; header=present"}
+	h.Set("Content-Type", types[export.Format])
+	h.Set("Content-Disposition", `attachment; filename="deliveries-`+m.Workspace.Slug+"-"+time.Now().UTC().Format("20060102T150405Z")+"."+export.Format+`"`)
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+	h.Set("X-Accel-Buffering", "no") // nginx, pass it on as it comes
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	if s.isDraining() {
+		return errStopping
+	}
+	select {
+	case s.exports <- struct{}{}:
+		defer func() { <-s.exports }()
+	default:
+		return fault.New(fault.Busy, "As many exports run as this instance takes. Try again in a minute.")
+	}
+	h.Set("Trailer", "Keyhook-Export")
+	ctx, cancel := s.untilDrained(r.Context())
+	defer cancel()
+	out := &exportWriter{w: w}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // or the server takes a reader for one that went away
+	done, err := s.events.Export(ctx, s.actor(r, m), export, out)
+	if err != nil && !out.began {
+		return err
+	}
+	if err != nil {
+		s.log.InfoContext(r.Context(), "an export was cut off", "request", requestID(r), "rows", done.Rows, "err", err)
+		panic(http.ErrAbortHandler) // the reader sees that it has no end
+	}
+	h.Set("Keyhook-Export", "whole")
+	return nil
+}
+
+// exportAskedFor reads what the address asks for. A list shows more where it can't
+// understand a filter; a file that somebody takes away must not hold more than was
+// meant.
+func (s *Server) exportAskedFor(r *http.Request, m account.Member) (inbox.Export, error) {
+	query := r.URL.Query()
+	filter, stated, err := ParseDeliveryFilter(query, time.Now())
+	if err != nil {
+		return inbox.Export{}, err
+	}
+	filter.SeesBodies = m.Can(account.ViewPayloads)
+	e := inbox.Export{Filter: filter, Stated: stated, Format: query.Get("format"), KeyNames: map[uuid.UUID]string{}}
+	if e.Format == "" {
+		e.Format = inbox.NDJSON
+	}
+	if !inbox.KnownFormat(e.Format) {
+		return e, fault.On("format", fault.Invalid, "The format is csv or ndjson.")
+	}
+	if text := query.Get("after"); text != "" {
+		if e.After, err = uuid.Parse(text); err != nil {
+			return e, fault.On("after", fault.Invalid, "Go on behind a request's id: the last one that the file has.")
+		}
+	}
+	switch query.Get("payloads") {
+	case "":
+	case "1":
+		if e.Payloads = m.Can(account.ViewPayloads); !e.Payloads {
+			return e, fault.New(fault.Forbidden, "Your role in this workspace does not allow you to see payloads. Export without them.")
+		}
+	default:
+		return e, fault.On("payloads", fault.Invalid, "Write payloads=1, or leave it out.")
+	}
+	keys, err := s.keys.List(r.Context(), m.Workspace.ID)
+	if err != nil {
+		return e, err
+	}
+	for _, key := range keys {
+		e.KeyNames[key.ID] = key.Name
+	}
+	return e, nil
+}
+
+// ParseDeliveryFilter reads a filter as it stands in an address, and says how it is
+// stated there. What can't be understood is a fault.
+func ParseDeliveryFilter(query url.Values, now time.Time) (inbox.DeliveryFilter, string, error) {
+	f := deliveryFilterIn(query, now)
+	for _, field := range slices.Sorted(maps.Keys(f.Wrong)) {
+		return f.DeliveryFilter, "", fault.On(field, fault.Invalid, f.Wrong[field])
+	}
+	d := f.DeliveryFilter
+	for field, missing := range map[string]bool{
+		"key": d.Key == uuid.Nil, "outcome": d.Outcome == "", "reason": d.Reason == "", "scheme": d.Scheme == "", "auth": d.Method == "", "range": f.Range == "",
+	} {
+		if missing && f.Typed(field) != "" {
+			return d, "", fault.On(field, fault.Invalid, "There is no "+field+" "+shown(f.Typed(field))+".")
+		}
+	}
+	return d, f.Query(nil), nil
+}
+
+// An exportWriter writes in pieces, each of which the reader must take in time:
+// the server's own limits are for short answers.
+type exportWriter struct {
+	w     http.ResponseWriter
+	began bool
+}
+
+func (e *exportWriter) Write(text []byte) (n int, err error) {
+	e.began = true
+	control := http.NewResponseController(e.w)
+	for n < len(text) {
+		_ = control.SetWriteDeadline(time.Now().Add(exportStall)) // a recorder in a test has none
+		k, err := e.w.Write(text[n:min(len(text), n+exportPiece)])
+		if n += k; err != nil {
+			return n, err
+		}
+	}
+	if err := control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return n, err
+	}
+	return n, nil
+}
+
+// Drain ends what stays open, exports and live tails: their readers go on with
+// another instance.
+func (s *Server) Drain() { s.drain.Do(func() { close(s.draining) }) }
+
+var errStopping = fault.New(fault.Busy, "This instance is stopping. Try again.")
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// untilDrained returns a context that ends with ctx, or when the server drains.
+func (s *Server) untilDrained(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
