@@ -42,6 +42,7 @@ var expected = map[string]struct {
 	"POST /w/{workspace}/keys/{key}/overlap/move":     {422, 403, "what=both"},
 	"POST /w/{workspace}/keys/{key}/overlap/undo":     {409, 403, "what=both"},
 
+	"GET /w/{workspace}/usage":                      {200, 200, ""},
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}/body":      {200, 403, ""},

@@ -72,6 +72,8 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/keys/{key}/overlap/undo", Permission: account.EditKeys, member: s.undoRotation},
 		{Pattern: "POST /w/{workspace}/keys/{key}/reactivate", Permission: account.EditKeys, member: s.reactivateKey},
 
+		{Pattern: "GET /w/{workspace}/usage", Permission: account.ViewKeys, member: s.showUsage},
+
 		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},
 		{Pattern: "GET /w/{workspace}/signals/{signal}", Permission: account.ViewKeys, member: s.showSignal},
 		{Pattern: "GET /w/{workspace}/signals/{signal}/body", Permission: account.ViewPayloads, member: s.downloadBody},
