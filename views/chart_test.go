@@ -24,6 +24,7 @@ func TestChartLabels(t *testing.T) {
 		{"7d", time.Date(2026, 11, 17, 0, 0, 0, 0, time.UTC), 42, 4 * time.Hour, "17 Nov,18,19,20,21,22,23 Nov"},
 		{"7d", time.Date(2026, 8, 30, 0, 0, 0, 0, time.UTC), 42, 4 * time.Hour, "30 Aug,31,1 Sep,2 Sep,3,4,5 Sep"},
 		{"30d", time.Date(2026, 10, 25, 0, 0, 0, 0, time.UTC), 30, 24 * time.Hour, "27 Oct,1 Nov,6 Nov,11 Nov,16 Nov,21 Nov"},
+		{"90d", time.Date(2026, 8, 26, 0, 0, 0, 0, time.UTC), 45, 48 * time.Hour, "30 Aug,9 Sep,19 Sep,29 Sep,9 Oct,19 Oct,29 Oct,8 Nov,18 Nov"},
 		{"24h", time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC), 24, time.Hour, "16:00,19:00,22:00,01:00,04:00,07:00,10:00,13:00"},
 	} {
 		page := keyPage("")

@@ -13,6 +13,7 @@ func TestPagesInUse(t *testing.T) {
 	console := inUse{launch(t, "demo", t.TempDir())}
 	for name, inspect := range map[string]func(*testing.T, inUse){
 		"keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
+		"usage":   inspectUsage,
 		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation,
 	} {
 		t.Run(name, func(t *testing.T) {

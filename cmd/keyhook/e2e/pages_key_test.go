@@ -43,7 +43,7 @@ const strayLabels = `(() => {
 func inspectCharts(t *testing.T, console inUse) {
 	p := console.signedIn(t)
 	key := console.key(p, busiest)
-	for _, span := range []string{"24h", "7d", "30d"} {
+	for _, span := range []string{"24h", "7d", "30d", "90d", "13m"} {
 		p.open(key + "?range=" + span)
 		p.inspectAgain("key-" + span)
 		for _, width := range []int{360, 1280} {
