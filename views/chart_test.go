@@ -38,3 +38,39 @@ func TestChartLabels(t *testing.T) {
 		}
 	}
 }
+
+// TestMonthLabels: the two months that stand twice name their year.
+func TestMonthLabels(t *testing.T) {
+	t.Parallel()
+	page := keyPage("")
+	page.Usage = views.Usage{Range: "13m"}
+	for i := range 13 {
+		page.Usage.Bars = append(page.Usage.Bars, views.Count{From: time.Date(2025, time.Month(11+i), 1, 0, 0, 0, 0, time.UTC)})
+	}
+	drawn := render(t, views.Key(page))
+	labels := drawn.Find(".chart .x-months span").Map(func(_ int, s *goquery.Selection) string { return s.Text() })
+	if got := strings.Join(labels, ","); got != "Nov ’25,Dec,Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov ’26" {
+		t.Errorf("labels %s", got)
+	}
+	if title := drawn.Find(".chart title").First().Text(); !strings.HasPrefix(title, "Nov 2025 UTC") {
+		t.Errorf("the first month is called %q", title)
+	}
+}
+
+// TestSpike: one huge column does not hide that others have something.
+func TestSpike(t *testing.T) {
+	t.Parallel()
+	page := keyPage("")
+	page.Usage = views.Usage{Range: "30d", Bars: counts(30, 24*time.Hour, 0)}
+	page.Usage.Bars[3].Accepted, page.Usage.Bars[4] = 10_000_000, views.Count{Accepted: 1}
+	drawn := render(t, views.Key(page))
+	for i, want := range map[int]string{3: "133.3", 4: "2.5"} {
+		bars := drawn.Find(".chart g").Eq(i).Find("rect.a")
+		if got := bars.AttrOr("height", ""); bars.Length() != 1 || got != want {
+			t.Errorf("column %d is %s units high, want %s", i, got, want)
+		}
+	}
+	if top := drawn.Find(".chart .y span").First().Text(); top != "12M" {
+		t.Errorf("the scale ends at %s, want 12M", top)
+	}
+}

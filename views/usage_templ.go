@@ -332,7 +332,7 @@ func keyShares(p UsagePage) templ.Component {
 			}
 		} else {
 			all := p.Usage.total().total()
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<div class=\"scroll-x\" tabindex=\"0\" role=\"region\" aria-label=\"Busiest keys\"><table class=\"table usage-table\"><caption class=\"vh\">Requests by key, the busiest first</caption> <thead><tr><th scope=\"col\">Key</th><th scope=\"col\" class=\"num\">Share</th><th scope=\"col\" class=\"num\">Requests</th><th scope=\"col\" class=\"num\">Duplicate</th><th scope=\"col\" class=\"num\">Refused</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<div class=\"scroll-x\" tabindex=\"0\" role=\"region\" aria-label=\"Requests by key\"><table class=\"table usage-table\"><caption class=\"vh\">Requests by key, the busiest first</caption> <thead><tr><th scope=\"col\">Key</th><th scope=\"col\" class=\"num\">Share</th><th scope=\"col\" class=\"num\">Requests</th><th scope=\"col\" class=\"num\">Duplicate</th><th scope=\"col\" class=\"num\">Refused</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

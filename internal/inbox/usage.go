@@ -87,14 +87,22 @@ type usageRow struct {
 	Took     pq.Int64Array `db:"took"`
 }
 
+// The bars of each key are added up first, and then those few sums twice: by bar, and
+// by key.
 const (
 	usageSums = `
 		SELECT webhook_key_id, coalesce(bar, 0) AS bar, outcome, coalesce(reason, '') AS reason, sum(requests)::bigint AS requests,
 			sum(not_kept)::bigint AS not_kept, ARRAY[sum(took_1), sum(took_2), sum(took_4), sum(took_8), sum(took_16), sum(took_32),
 			sum(took_64), sum(took_128), sum(took_256), sum(took_512), sum(took_1024), sum(took_more)]::bigint[] AS took
-		FROM (SELECT width_bucket(at, $2::timestamptz[]) AS bar, * FROM `
+		FROM (
+			SELECT webhook_key_id, width_bucket(at, $2::timestamptz[]) AS bar, outcome, reason, sum(requests) AS requests, sum(not_kept) AS not_kept,
+				sum(took_1) AS took_1, sum(took_2) AS took_2, sum(took_4) AS took_4, sum(took_8) AS took_8,
+				sum(took_16) AS took_16, sum(took_32) AS took_32, sum(took_64) AS took_64, sum(took_128) AS took_128,
+				sum(took_256) AS took_256, sum(took_512) AS took_512, sum(took_1024) AS took_1024, sum(took_more) AS took_more
+			FROM `
 	usageWhere = `
-			WHERE workspace_id = $1 AND at >= $3 AND at < $4 AND ($5::uuid IS NULL OR webhook_key_id = $5)) AS u
+			WHERE workspace_id = $1 AND at >= $3 AND at < $4 AND ($5::uuid IS NULL OR webhook_key_id = $5)
+			GROUP BY 1, 2, 3, 4) AS u
 		GROUP BY GROUPING SETS ((bar, outcome, reason), (webhook_key_id, outcome))`
 	usageByHour = usageSums + "usage_by_hour" + usageWhere
 	usageByDay  = usageSums + "usage_by_day" + usageWhere

@@ -81,7 +81,7 @@ func idAt(at time.Time, random *rand.Rand) (id uuid.UUID) {
 // cuts are ways to cut the time up to an end into bars.
 func (f *traffic) cuts() map[string][]time.Time {
 	hour := f.now.Truncate(time.Hour).Add(time.Hour)
-	midnight := f.now.Truncate(24 * time.Hour).AddDate(0, 0, 1)
+	midnight := f.now.Truncate(24*time.Hour).AddDate(0, 0, 1)
 	cuts := map[string][]time.Time{}
 	for name, c := range map[string]struct {
 		bars int
