@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// count writes a count of an hour as the roll-up leaves it.
-func (s *stage) count(key, workspace uuid.UUID, hour time.Time, outcome, reason string, n int, bucket string) {
+// countHour writes a count of an hour as the roll-up leaves it.
+func (s *stage) countHour(key, workspace uuid.UUID, hour time.Time, outcome, reason string, n int, bucket string) {
 	s.t.Helper()
 	s.Raw().MustExec(`INSERT INTO delivery_counts (webhook_key_id, hour, credential_generation, outcome, reason, workspace_id, requests, not_kept, last_at, `+bucket+`)
 		VALUES ($1, $2, 1, $3, $4, $5, $6, 0, $2, $6)`, key, hour, outcome, reason, workspace, n)
@@ -47,12 +47,12 @@ func TestUsagePage(t *testing.T) {
 	now := time.Now().UTC()
 	today := now.Truncate(24 * time.Hour)
 	key, home := s.home.key.ID, s.home.id
-	s.count(key, home, today, "accepted", "", 899, "took_4")
-	s.count(key, home, today, "duplicate", "", 50, "took_4")
-	s.count(key, home, today, "refused", "signature_wrong", 40, "took_64")
-	s.count(key, home, today, "refused", "malformed_api_key", 10, "took_64")
-	s.count(key, home, today.AddDate(0, -11, 0), "accepted", "", 5_000_000_000, "took_more")
-	s.count(s.foreign.key.ID, s.foreign.id, today, "refused", "invalid_json", 77_777, "took_1")
+	s.countHour(key, home, today, "accepted", "", 899, "took_4")
+	s.countHour(key, home, today, "duplicate", "", 50, "took_4")
+	s.countHour(key, home, today, "refused", "signature_wrong", 40, "took_64")
+	s.countHour(key, home, today, "refused", "malformed_api_key", 10, "took_64")
+	s.countHour(key, home, today.AddDate(0, -11, 0), "accepted", "", 5_000_000_000, "took_more")
+	s.countHour(s.foreign.key.ID, s.foreign.id, today, "refused", "invalid_json", 77_777, "took_1")
 	c := s.signIn(s.home.owner)
 
 	for _, path := range []string{"/w/" + s.home.slug + "/usage", "/w/" + s.home.slug + "/keys/" + key.String()} {
@@ -93,8 +93,8 @@ func TestUsageLinks(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	today := time.Now().UTC().Truncate(24 * time.Hour)
-	s.count(s.home.key.ID, s.home.id, today, "refused", "signature_wrong", 40, "took_64")
-	s.count(s.home.key.ID, s.home.id, today.AddDate(0, -9, 0), "refused", "signature_wrong", 40, "took_64")
+	s.countHour(s.home.key.ID, s.home.id, today, "refused", "signature_wrong", 40, "took_64")
+	s.countHour(s.home.key.ID, s.home.id, today.AddDate(0, -9, 0), "refused", "signature_wrong", 40, "took_64")
 	c := s.signIn(s.home.owner)
 	for path, key := range map[string]string{"/usage": "", "/keys/" + s.home.key.ID.String(): s.home.key.ID.String()} {
 		page := c.get("/w/" + s.home.slug + path + "?range=30d").page(t)

@@ -43,7 +43,7 @@ func TestReads(t *testing.T) {
 	if bar := usage.Bars[0]; bar.Accepted != 2 || bar.Duplicate != 1 || bar.Refused != 2 || bar.Reasons[inbox.SignatureWrong] != 2 {
 		t.Errorf("Usage = %+v, want 2 accepted, a duplicate and 2 refused", bar)
 	}
-	hourly, err := p.events.Hourly(t.Context(), p.workspace, since)
+	hourly, err := p.events.Hourly(t.Context(), p.workspace, p.keys[:], since)
 	if err != nil || len(hourly) != 2 || hourly[p.keys[1]][0].Accepted != 1 || !hourly[p.keys[1]][0].Hour.Equal(sent[0].ReceivedAt.Truncate(time.Hour)) {
 		t.Errorf("Hourly = %v, %v", hourly, err)
 	}
@@ -63,7 +63,7 @@ func TestReadsOfAnotherWorkspace(t *testing.T) {
 	recent, err1 := p.events.RecentOf(t.Context(), other, p.keys[0], 10)
 	_, found, err2 := p.events.FirstOf(t.Context(), other, p.keys[0])
 	usage, err3 := p.events.Usage(t.Context(), other, &p.keys[0], []time.Time{since.Truncate(time.Hour), time.Now().Truncate(time.Hour).Add(2 * time.Hour)})
-	hourly, err4 := p.events.Hourly(t.Context(), other, since)
+	hourly, err4 := p.events.Hourly(t.Context(), other, p.keys[:], since)
 	senders, err5 := p.events.SendersOf(t.Context(), other, p.keys[0], since)
 	if len(recent)+len(usage.Keys)+len(hourly)+len(senders) != 0 || found {
 		t.Errorf("found %d, %v, %d, %d, %d of another workspace", len(recent), found, len(usage.Keys), len(hourly), len(senders))

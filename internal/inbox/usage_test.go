@@ -60,13 +60,13 @@ func (f *traffic) arrive() inbox.Arrival {
 		reasons := []inbox.Reason{inbox.SignatureWrong, inbox.RateLimited, inbox.InvalidJSON, inbox.CredentialEnded}
 		a.Refuse(reasons[f.random.IntN(len(reasons))], 400)
 	}
-	a.ID, a.ReceivedAt, a.Generation = idAt(at, f.random), at.Truncate(time.Microsecond), f.random.IntN(4)
+	a.ID, a.ReceivedAt, a.Generation = pastID(at, f.random), at.Truncate(time.Microsecond), f.random.IntN(4)
 	a.Began = time.Now().Add(-time.Duration(1<<f.random.IntN(22)) * time.Microsecond)
 	return a
 }
 
-// idAt is an id of a moment of the past, as deliveries are cut into weeks by it.
-func idAt(at time.Time, random *rand.Rand) (id uuid.UUID) {
+// pastID is an id of a moment of the past, as deliveries are cut into weeks by it.
+func pastID(at time.Time, random *rand.Rand) (id uuid.UUID) {
 	milliseconds := uint64(at.UnixMilli())
 	for i := range 6 {
 		id[i] = byte(milliseconds >> (40 - 8*i))

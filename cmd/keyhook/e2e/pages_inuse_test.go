@@ -12,9 +12,9 @@ func TestPagesInUse(t *testing.T) {
 	t.Parallel()
 	console := inUse{launch(t, "demo", t.TempDir())}
 	for name, inspect := range map[string]func(*testing.T, inUse){
-		"keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
+		"overview": inspectOverview, "keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
 		"usage":   inspectUsage,
-		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation,
+		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation, "leak": inspectLeak, "import": inspectImport, "handover": inspectHandover, "batches": inspectBatches,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
