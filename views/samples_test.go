@@ -176,11 +176,28 @@ func pages(theme string) map[string]templ.Component {
 	all := map[string]templ.Component{}
 	maps.Copy(all, accountPages(theme))
 	maps.Copy(all, keyPages(theme))
+	all["usage"], all["usage-empty"] = views.UsageOfWorkspace(usagePage(theme)), views.UsageOfWorkspace(views.UsagePage{Page: sample("Usage", "/w/"+slug+"/usage", theme)})
 	docs := bare("Sending webhooks", "/docs/send", theme)
 	all["docs-send"] = views.DocsSend(views.DocsPage{Page: docs, Schemes: schemes(), BaseURL: "https://hooks.harbourpine.example", MaxBody: "1 MiB"})
 	docs.Path = "/docs/errors"
 	all["docs-errors"] = views.DocsErrors(views.DocsPage{Page: docs, BaseURL: "https://hooks.harbourpine.example", MaxBody: "1 MiB"})
 	return all
+}
+
+func usagePage(theme string) views.UsagePage {
+	page := views.UsagePage{Page: sample("Usage", "/w/"+slug+"/usage", theme), OtherKeys: 48, Others: views.Count{Accepted: 12}}
+	page.Usage = views.Usage{
+		Range: "90d", Bars: counts(45, 48*time.Hour, 150), NotKept: 3, Answer: views.Answer{Half: views.Within{Level: 3, Milliseconds: 4}, Most: views.Within{Level: 12, Milliseconds: 1024, Over: true}},
+		Reasons: []views.ReasonCount{{Reason: "signature_wrong", Explanation: "The proof does not hold.", Requests: 40, Deliveries: "/w/" + slug + "/deliveries?reason=signature_wrong"}, {Reason: "api_key_of_the_future", Requests: 1}},
+	}
+	for i := range page.Usage.Bars {
+		page.Usage.Bars[i].Deliveries = "/w/" + slug + "/deliveries?from=x"
+		page.Usage.Answers = append(page.Usage.Answers, page.Usage.Answer)
+	}
+	for _, row := range keyRows() {
+		page.Keys = append(page.Keys, views.KeyShare{ID: row.ID, Name: row.Name, Count: views.Count{Accepted: 1000, Refused: 3}})
+	}
+	return page
 }
 
 func accountPages(theme string) map[string]templ.Component {

@@ -1,11 +1,6 @@
 package web
 
-import (
-	"time"
-
-	"keyhook/internal/inbox"
-	"keyhook/views"
-)
+import "time"
 
 // Patterns lists the routes of a Server, for the tests that go through all of them.
 func (s *Server) Patterns() (patterns []string) {
@@ -17,14 +12,6 @@ func (s *Server) Patterns() (patterns []string) {
 
 // SafeNext is safeNext, for its tests.
 var SafeNext = safeNext
-
-// Bars are the chart's columns in a range.
-func Bars(name string, counts []inbox.HourCount, now time.Time) []views.Count {
-	return spans[name].bars(counts, now)
-}
-
-// First is where a range of the chart begins.
-func First(name string, now time.Time) time.Time { return spans[name].first(now) }
 
 // OverfillTail gives a follower that takes nothing batches of 3 rows, and returns how
 // many wait for it and how many rows it is told it missed.
@@ -39,3 +26,6 @@ func OverfillTail(batches int) (queued, skipped int) {
 	}
 	return len(f.batches), f.dropped()
 }
+
+// Moments are those between which the bars of a range are drawn.
+func Moments(name string, now time.Time) []time.Time { return spans[name](now) }

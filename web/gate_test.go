@@ -70,6 +70,7 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/deliveries/{request}/drawer": {200, 200, ""},
 	"GET /w/{workspace}/deliveries/{request}/body":   {200, 403, ""},
 
+	"GET /w/{workspace}/usage":                      {200, 200, ""},
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}/body":      {200, 403, ""},

@@ -41,7 +41,7 @@ func (s *Server) renderKey(w http.ResponseWriter, r *http.Request, m account.Mem
 		Page: frame, Key: keyFacts(key, frame.Now), HookURL: s.hookURL(key), SignalsURL: s.config.HooksURL + "/api/webhooks/signals",
 		Errors: errors, WorkspaceID: m.Workspace.ID.String(), CanEdit: mayEdit(m, key), InUse: inUse(key, frame.Now),
 	}
-	if page.Usage, err = s.usage(r, m, key, frame.Now); err != nil {
+	if page.Usage, err = s.usageOfKey(r, m, key, frame.Now); err != nil {
 		return err
 	}
 	if page.Deliveries, err = s.deliveries(r, m, key); err != nil {
@@ -95,50 +95,6 @@ func keyFacts(key keyring.Key, now time.Time) views.KeyFacts {
 		facts.DailyQuota = *key.DailyQuota
 	}
 	return facts
-}
-
-// A span is a range of the chart: how many hours, and how many of them to a bar.
-type span struct{ hours, bar int }
-
-var spans = map[string]span{"24h": {24, 1}, "7d": {7 * 24, 4}, "30d": {30 * 24, 24}}
-
-// last is the hour that the range ends with: this one, or today's last where the
-// chart has days, so that a day begins at midnight UTC and not at any hour.
-func (s span) last(now time.Time) time.Time {
-	if s.bar == 1 {
-		return now.Truncate(time.Hour)
-	}
-	return now.Truncate(24 * time.Hour).Add(23 * time.Hour)
-}
-
-func (s span) first(now time.Time) time.Time {
-	return s.last(now).Add(-time.Duration(s.hours-1) * time.Hour)
-}
-
-func (s span) bars(counts []inbox.HourCount, now time.Time) (bars []views.Count) {
-	for group := range slices.Chunk(hourly(counts, s.last(now), s.hours), s.bar) {
-		bar := views.Count{From: group[0].From}
-		for _, hour := range group {
-			bar.Accepted += hour.Accepted
-			bar.Duplicate += hour.Duplicate
-			bar.Refused += hour.Refused
-		}
-		bars = append(bars, bar)
-	}
-	return bars
-}
-
-func (s *Server) usage(r *http.Request, m account.Member, key keyring.Key, now time.Time) (views.Usage, error) {
-	name := r.URL.Query().Get("range")
-	span, ok := spans[name]
-	if !ok {
-		name, span = "7d", spans["7d"]
-	}
-	counts, err := s.events.UsageOf(r.Context(), m.Workspace.ID, key.ID, span.first(now))
-	if err != nil {
-		return views.Usage{}, err
-	}
-	return views.Usage{Range: name, Bars: span.bars(counts, now)}, nil
 }
 
 func (s *Server) showDeliveries(w http.ResponseWriter, r *http.Request, m account.Member) error {

@@ -101,6 +101,7 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/deliveries/{request}/body", Permission: account.ViewPayloads, member: s.downloadDelivery},
 		{Pattern: "GET /w/{workspace}/deliveries/export", Permission: account.ViewKeys, member: s.exportDeliveries},
 		{Pattern: "GET /w/{workspace}/deliveries/tail", Permission: account.ViewKeys, member: s.tailDeliveries, poll: true},
+		{Pattern: "GET /w/{workspace}/usage", Permission: account.ViewKeys, member: s.showUsage},
 
 		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},
 		{Pattern: "GET /w/{workspace}/signals/{signal}", Permission: account.ViewKeys, member: s.showSignal},

@@ -2,7 +2,8 @@
 // the console on. It owns no table: people and keys are made through their
 // stores, and only the past, which no store can make, is written directly.
 //
-// What it writes obeys the rules of real data: counts equal rows.
+// What it writes obeys the rules of real data: counts equal rows, and are left of
+// what is older than the rows.
 package demo
 
 import (

@@ -27,14 +27,18 @@ func TestFill(t *testing.T) {
 		t.Errorf("signing in as told: %v", err)
 	}
 	for query, want := range map[string]int{
-		`SELECT count(*) FROM webhook_keys`:         60,
-		`SELECT count(*) FROM deliveries`:           50_000,
-		`SELECT sum(requests) FROM delivery_counts`: 50_000,
-		`SELECT count(*) FROM deliveries WHERE received_at > now() + interval '1 second' OR received_at < now() - interval '31 days'`:                                           0,
-		`SELECT count(*) FROM deliveries WHERE outcome = 'accepted' AND NOT EXISTS (SELECT FROM signals AS s WHERE s.id = signal_id)`:                                           0,
-		`SELECT count(*) FROM deliveries WHERE outcome = 'duplicate' AND NOT EXISTS (SELECT FROM signals AS s WHERE s.id = signal_id AND s.source_ref = deliveries.source_ref)`: 0,
-		`SELECT count(*) FROM deliveries AS d JOIN webhook_keys AS k ON k.id = d.webhook_key_id WHERE d.received_at < k.created_at`:                                             0,
-		`SELECT count(*) FROM (SELECT FROM deliveries GROUP BY date_trunc('day', received_at)) AS days HAVING count(*) < 30`:                                                    -1,
+		`SELECT count(*) FROM webhook_keys`: 60,
+		`SELECT count(*) FROM deliveries`:   50_000,
+		`SELECT sum(requests) FROM delivery_counts WHERE hour >= (SELECT date_trunc('hour', min(received_at)) FROM deliveries)`:                                                           50_000,
+		`SELECT sum(requests) - (SELECT sum(requests) FROM delivery_counts) FROM delivery_days`:                                                                                           0,
+		`SELECT count(*) FROM delivery_counts WHERE requests <> took_1 + took_2 + took_4 + took_8 + took_16 + took_32 + took_64 + took_128 + took_256 + took_512 + took_1024 + took_more`: 0,
+		`SELECT count(*) FROM delivery_counts AS c JOIN webhook_keys AS k ON k.id = c.webhook_key_id WHERE c.last_at < k.created_at`:                                                      0,
+		`SELECT least(count(DISTINCT date_trunc('month', hour, 'UTC')), 13) FROM delivery_counts`:                                                                                         13,
+		`SELECT count(*) FROM deliveries WHERE received_at > now() + interval '1 second' OR received_at < now() - interval '31 days'`:                                                     0,
+		`SELECT count(*) FROM deliveries WHERE outcome = 'accepted' AND NOT EXISTS (SELECT FROM signals AS s WHERE s.id = signal_id)`:                                                     0,
+		`SELECT count(*) FROM deliveries WHERE outcome = 'duplicate' AND NOT EXISTS (SELECT FROM signals AS s WHERE s.id = signal_id AND s.source_ref = deliveries.source_ref)`:           0,
+		`SELECT count(*) FROM deliveries AS d JOIN webhook_keys AS k ON k.id = d.webhook_key_id WHERE d.received_at < k.created_at`:                                                       0,
+		`SELECT count(*) FROM (SELECT FROM deliveries GROUP BY date_trunc('day', received_at)) AS days HAVING count(*) < 30`:                                                              -1,
 	} {
 		var got int
 		err := db.Raw().Get(&got, query)

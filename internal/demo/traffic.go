@@ -47,7 +47,7 @@ func (f *filler) addTraffic(ctx context.Context, senders []sender) error {
 				return err
 			}
 		}
-		return f.count(ctx, tx)
+		return f.count(ctx, tx, senders)
 	})
 }
 
@@ -227,24 +227,4 @@ func (c *columnsOf) add(r request) {
 	c.signals, c.times = append(c.signals, signal), append(c.times, r.at.Format(time.RFC3339Nano))
 	c.tooks, c.generations = append(c.tooks, r.took), append(c.generations, int64(r.generation))
 	c.bodies, c.sums = append(c.bodies, r.body), append(c.sums, sum[:])
-}
-
-// count derives the hourly counts and the keys' last uses from the rows.
-func (f *filler) count(ctx context.Context, tx *sqlx.Tx) error {
-	const counts = `
-		INSERT INTO delivery_counts (webhook_key_id, hour, credential_generation, outcome, reason, workspace_id, requests, last_at)
-		SELECT webhook_key_id, date_trunc('hour', received_at), credential_generation, outcome, reason, workspace_id, count(*), max(received_at)
-		FROM deliveries WHERE workspace_id = $1 AND webhook_key_id IS NOT NULL
-		GROUP BY 1, 2, 3, 4, 5, 6`
-	const used = `
-		UPDATE webhook_keys AS k SET last_used_at = c.used, last_refused_at = c.refused
-		FROM (SELECT webhook_key_id, max(last_at) FILTER (WHERE outcome <> 'refused') AS used,
-				max(last_at) FILTER (WHERE outcome = 'refused') AS refused
-			FROM delivery_counts WHERE workspace_id = $1 GROUP BY 1) AS c
-		WHERE c.webhook_key_id = k.id`
-	if _, err := tx.ExecContext(ctx, counts, f.by.WorkspaceID); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, used, f.by.WorkspaceID)
-	return err
 }

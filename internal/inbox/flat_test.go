@@ -105,7 +105,7 @@ func (m *meadow) fill(accepted, flood int) {
 		SELECT id, $1, key, 1, 'api_key', outcome, reason, 200, '/hooks/{key id}', '192.0.2.' || place % 5, 'test', 'webhook', 'ref-' || place, id, 'x', 1, at
 		FROM r ORDER BY place`
 	m.t.Helper()
-	m.raw.MustExec(`TRUNCATE deliveries, signals, delivery_counts`)
+	m.raw.MustExec(`TRUNCATE deliveries, signals, delivery_counts, delivery_days`)
 	_, err := m.raw.Exec(rows, m.workspace,
 		pq.Array([]uuid.UUID{m.busy, m.flooded, m.late, m.late, m.repeated, m.repeated}),
 		pq.Array([]string{"accepted", "refused", "refused", "accepted", "accepted", "duplicate"}),
@@ -115,7 +115,7 @@ func (m *meadow) fill(accepted, flood int) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.raw.MustExec(`VACUUM (ANALYZE) deliveries, signals, delivery_counts`)
+	m.raw.MustExec(`VACUUM (ANALYZE) deliveries, signals, delivery_counts, delivery_days`)
 	place := m.middle() // of the reader
 	m.raw.MustExec(`UPDATE signal_readers SET epoch = $1, commit_xid = $2, signal_id = $3`, place.Epoch, fmt.Sprint(place.XID), place.ID)
 	m.raw.MustExec(`SELECT pg_stat_force_next_flush()`) // else what this touched is told of later
@@ -177,6 +177,8 @@ func (m *meadow) reads() []read {
 	since, place := time.Now().Add(-30*24*time.Hour), m.middle()
 	middle := place.ID
 	rotation := inbox.Rotation{At: time.Now().Add(-6 * 24 * time.Hour), Old: []int{1}, New: 2}
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	hours, months := []time.Time{today.Add(-time.Hour), today.Add(24 * time.Hour)}, []time.Time{today.AddDate(0, -13, 0), today.AddDate(0, 0, 1)}
 	reads := []read{
 		{"control: every delivery counted", grows, func(_ *inbox.Store, db *postgres.DB) error {
 			return m.get(db, `SELECT count(*) FROM deliveries WHERE body_size > 0`)
@@ -216,10 +218,12 @@ func (m *meadow) reads() []read {
 	for name, key := range map[string]uuid.UUID{"": m.busy, " of a flooded key": m.flooded, " of a late key": m.late, " of a repeated key": m.repeated} {
 		reads = append(reads,
 			read{"RecentOf" + name, 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.RecentOf(ctx, w, key, 20)) }},
-			read{"UsageOf" + name, 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.UsageOf(ctx, w, key, since)) }},
+			read{"Usage by hour" + name, 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Usage(ctx, w, &key, hours)) }},
+			read{"Usage by day" + name, 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Usage(ctx, w, &key, months)) }},
 			read{"FirstOf" + name, 0, func(s *inbox.Store, _ *postgres.DB) error { _, _, err := s.FirstOf(ctx, w, key); return err }})
 	}
 	reads = append(reads,
+		read{"Usage of all keys", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Usage(ctx, w, nil, months)) }},
 		read{"SendersOf", 20_000, func(s *inbox.Store, _ *postgres.DB) error { return last(s.SendersOf(ctx, w, m.busy, since)) }},
 		read{"SendersOf of a flooded key", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.SendersOf(ctx, w, m.flooded, since)) }},
 		read{"UseSince", 20_000, func(s *inbox.Store, _ *postgres.DB) error { return last(s.UseSince(ctx, w, m.busy, rotation)) }})

@@ -75,22 +75,6 @@ func (s *Store) Hourly(ctx context.Context, workspaceID uuid.UUID, keys []uuid.U
 	return counts, nil
 }
 
-// UsageOf returns one key's counts from the hour of since on, oldest first.
-func (s *Store) UsageOf(ctx context.Context, workspaceID, keyID uuid.UUID, since time.Time) ([]HourCount, error) {
-	const query = `
-		SELECT ` + hourSums + ` FROM delivery_totals
-		WHERE webhook_key_id = $1 AND workspace_id = $2 AND hour >= $3
-		GROUP BY hour ORDER BY hour`
-	var counts []HourCount
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.SelectContext(ctx, &counts, query, keyID, workspaceID, hourOf(since))
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read a key's usage: %w", err)
-	}
-	return counts, nil
-}
-
 // Kept is what was kept of a refused request.
 type Kept struct {
 	Body      []byte // at most the first 64 KiB

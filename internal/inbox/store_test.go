@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"keyhook/internal/inbox"
@@ -37,13 +36,12 @@ func TestReads(t *testing.T) {
 		t.Errorf("RecentOf = %d deliveries, %v, want the newest three, newest first", len(recent), err)
 	}
 	since := time.Now().Add(-48 * time.Hour)
-	usage, err := p.events.UsageOf(t.Context(), p.workspace, p.keys[0], since)
-	var sum inbox.HourCount
-	for _, hour := range usage {
-		sum.Accepted, sum.Duplicate, sum.Refused = sum.Accepted+hour.Accepted, sum.Duplicate+hour.Duplicate, sum.Refused+hour.Refused
+	usage, err := p.events.Usage(t.Context(), p.workspace, &p.keys[0], []time.Time{since.Truncate(time.Hour), time.Now().Truncate(time.Hour).Add(2 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(inbox.HourCount{Accepted: 2, Duplicate: 1, Refused: 2}, sum); diff != "" || err != nil {
-		t.Errorf("UsageOf, %v (-want +got):\n%s", err, diff)
+	if bar := usage.Bars[0]; bar.Accepted != 2 || bar.Duplicate != 1 || bar.Refused != 2 || bar.Reasons[inbox.SignatureWrong] != 2 {
+		t.Errorf("Usage = %+v, want 2 accepted, a duplicate and 2 refused", bar)
 	}
 	hourly, err := p.events.Hourly(t.Context(), p.workspace, p.keys[:], since)
 	if err != nil || len(hourly) != 2 || hourly[p.keys[1]][0].Accepted != 1 || !hourly[p.keys[1]][0].Hour.Equal(sent[0].ReceivedAt.Truncate(time.Hour)) {
@@ -64,11 +62,11 @@ func TestReadsOfAnotherWorkspace(t *testing.T) {
 	since := time.Now().Add(-time.Hour)
 	recent, err1 := p.events.RecentOf(t.Context(), other, p.keys[0], 10)
 	_, found, err2 := p.events.FirstOf(t.Context(), other, p.keys[0])
-	usage, err3 := p.events.UsageOf(t.Context(), other, p.keys[0], since)
+	usage, err3 := p.events.Usage(t.Context(), other, &p.keys[0], []time.Time{since.Truncate(time.Hour), time.Now().Truncate(time.Hour).Add(2 * time.Hour)})
 	hourly, err4 := p.events.Hourly(t.Context(), other, p.keys[:], since)
 	senders, err5 := p.events.SendersOf(t.Context(), other, p.keys[0], since)
-	if len(recent)+len(usage)+len(hourly)+len(senders) != 0 || found {
-		t.Errorf("found %d, %v, %d, %d, %d of another workspace", len(recent), found, len(usage), len(hourly), len(senders))
+	if len(recent)+len(usage.Keys)+len(hourly)+len(senders) != 0 || found {
+		t.Errorf("found %d, %v, %d, %d, %d of another workspace", len(recent), found, len(usage.Keys), len(hourly), len(senders))
 	}
 	for _, err := range []error{err1, err2, err3, err4, err5} {
 		if err != nil {

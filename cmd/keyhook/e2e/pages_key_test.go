@@ -27,23 +27,23 @@ func inspectKey(t *testing.T, console inUse) {
 	p.inspect("key-new-errors")
 }
 
-// strayLabels lists the labels of the usage chart whose middle is not that of a bar
-// that begins then, or of a day's bars; the bars' titles tell when they begin.
-const strayLabels = `(() => {
+// strayLabels lists the labels of the charts whose middle is not that of a bar that
+// begins then, or of a day's bars; the bars' titles tell when they begin.
+const strayLabels = `[...document.querySelectorAll(".chart")].filter(chart => chart.checkVisibility()).flatMap(chart => {
 	const middle = (boxes) => (boxes[0].left + boxes.at(-1).right) / 2;
 	const box = (element) => element.getBoundingClientRect();
 	const day = (bar) => bar.title.split(/,| UTC/)[0];
-	const bars = [...document.querySelectorAll(".chart g")].map(g => ({title: g.querySelector("title").textContent, box: box(g.querySelector(".band"))}));
-	return [...document.querySelectorAll(".x-days span")].filter(label => {
-		const text = label.textContent, mine = bars.filter(b => text.includes(":") ? b.title.includes(text) : [day(b), day(b).split(" ")[0]].includes(text));
+	const bars = [...chart.querySelectorAll("g")].map(g => ({title: g.querySelector("title").textContent, box: box(g.querySelector(".band"))}));
+	return [...chart.querySelectorAll(".x-days span")].filter(label => {
+		const text = label.textContent.replace("’", "20"), mine = bars.filter(b => text.includes(":") ? b.title.includes(text) : [day(b), day(b).split(" ")[0]].includes(text));
 		return !mine.length || Math.abs(middle(mine.map(b => b.box)) - middle([box(label)])) > 1;
 	}).map(label => label.textContent);
-})()`
+})`
 
 func inspectCharts(t *testing.T, console inUse) {
 	p := console.signedIn(t)
 	key := console.key(p, busiest)
-	for _, span := range []string{"24h", "7d", "30d"} {
+	for _, span := range []string{"24h", "7d", "30d", "90d", "13m"} {
 		p.open(key + "?range=" + span)
 		p.inspectAgain("key-" + span)
 		for _, width := range []int{360, 1280} {
