@@ -68,6 +68,31 @@
     }
   }
 
+  // The drawer of one delivery. The row that it is about is marked, and gets the
+  // focus back once it is closed; where the row is not on the page, the link leads on.
+  function markRow(id) {
+    for (const row of $$(".deliveries tr[aria-current]")) row.removeAttribute("aria-current");
+    const row = id && document.getElementById(id);
+    if (row) row.setAttribute("aria-current", "true");
+    return row;
+  }
+  function openDrawer() {
+    markRow($("[data-close-drawer]")?.dataset.closeDrawer);
+    $("#drawer-h")?.focus({ preventScroll: innerWidth > 1024 });
+    if (innerWidth <= 1024) scrollTo(0, 0);
+  }
+  function closeDrawer(link) {
+    const row = document.getElementById(link.dataset.closeDrawer);
+    if (!row) return false;
+    const url = new URL(link.href);
+    url.hash = "";
+    history.pushState({}, "", url);
+    link.closest("#drawer-slot").replaceChildren();
+    markRow();
+    $(".c-time a", row)?.focus();
+    return true;
+  }
+
   const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
   function refreshTimes() {
     for (const time of $$("time[data-ago]")) {
@@ -104,12 +129,15 @@
     if (copier) { copy(copier); return; }
     const closer = event.target.closest("[data-close]");
     if (closer && closer.closest("dialog:modal")) { event.preventDefault(); closer.closest("dialog").close(); return; }
+    const drawer = event.target.closest("[data-close-drawer]");
+    if (drawer && !event.ctrlKey && !event.metaKey && !event.shiftKey && closeDrawer(drawer)) { event.preventDefault(); return; }
     for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
       const menu = $("details.menu[open]");
       if (menu) { menu.open = false; $("summary", menu).focus(); }
+      else if (!$("dialog:modal")) $("[data-close-drawer]")?.click();
       return;
     }
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -145,11 +173,14 @@
 
   document.addEventListener("htmx:after:swap", (event) => {
     if (event.target.matches("[hx-target='#dialog-slot']")) openDialogs(event.target);
+    if (event.target.matches("[hx-target='#drawer-slot']") || event.target.id === "drawer-slot") openDrawer();
     refreshTimes();
   });
   // autofocus works without script too, but not on every page's element.
   const start = $("[data-focus]");
   if (start && !start.hasAttribute("autofocus")) start.focus();
+  // Back from a delivery: its row has the focus.
+  if (location.hash.startsWith("#delivery-")) $(".c-time a", document.getElementById(location.hash.slice(1)) || undefined)?.focus();
   refreshTimes();
   setInterval(refreshTimes, 30000);
 })();

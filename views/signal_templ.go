@@ -34,7 +34,7 @@ type Header struct{ Name, Value string }
 
 // methodNames are how senders prove themselves, as people say it.
 var methodNames = map[string]string{
-	"api_key": "API key", "bearer": "API key as bearer", "url": "API key in the URL", "signature": "Signature", "basic": "Basic", "none": "None",
+	"api_key": "API key", "bearer": "API key as bearer", "url": "API key in the URL", "signature": "Signature", "basic": "Basic", "token": "Secret sent as it is", "none": "None",
 }
 
 // title is what the signal is called.

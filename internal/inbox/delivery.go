@@ -38,6 +38,11 @@ const (
 	ByBasic     Method = "basic"
 )
 
+// Methods returns the methods of authentication as they are stored.
+func Methods() []string {
+	return []string{string(ByNothing), string(ByAPIKey), string(ByBearer), string(ByURL), string(BySignature), string(ByToken), string(ByBasic)}
+}
+
 // A Delivery is one request as it was recorded, without its body.
 type Delivery struct {
 	ID          uuid.UUID  `db:"id"`

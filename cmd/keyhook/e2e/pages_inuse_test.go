@@ -13,7 +13,7 @@ func TestPagesInUse(t *testing.T) {
 	console := inUse{launch(t, "demo", t.TempDir())}
 	for name, inspect := range map[string]func(*testing.T, inUse){
 		"keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
-		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation,
+		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation, "deliveries": inspectDeliveries,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
