@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"keyhook/internal/audit"
@@ -17,13 +19,14 @@ import (
 
 type benchReadCmd struct {
 	jsonFlag
-	PGBin   string  `name:"pg-bin" env:"KEYHOOK_PG_BIN" help:"Folder of the PostgreSQL programs."`
-	Signals int     `default:"1000000" help:"How many signals to read; 0 leaves that out."`
-	Body    int     `default:"1024" help:"Bytes of each body."`
-	Rate    int     `default:"1000" help:"Events a second while latencies are measured."`
-	Streams int     `default:"200" help:"Streams that are open beside ingestion."`
-	Seconds float64 `default:"5" help:"Length of a round."`
-	Rounds  int     `default:"3" help:"Rounds with and without streams."`
+	PGBin    string  `name:"pg-bin" env:"KEYHOOK_PG_BIN" help:"Folder of the PostgreSQL programs."`
+	Profiles string  `help:"Folder for a profile of the server's processor time." type:"existingdir"`
+	Signals  int     `default:"1000000" help:"How many signals to read; 0 leaves that out."`
+	Body     int     `default:"1024" help:"Bytes of each body."`
+	Rate     int     `default:"1000" help:"Events a second while latencies are measured."`
+	Streams  int     `default:"200" help:"Streams that are open beside ingestion."`
+	Seconds  float64 `default:"5" help:"Length of a round."`
+	Rounds   int     `default:"3" help:"Rounds with and without streams."`
 }
 
 // A readReport is what a run found.
@@ -53,6 +56,7 @@ func (c *benchReadCmd) Run(ctx context.Context, a app) error {
 		return err
 	}
 	defer lab.close()
+	lab.profiles = c.Profiles
 	pid, base, err := lab.start(ctx, a, "read")
 	if err != nil {
 		return err
@@ -67,9 +71,7 @@ func (c *benchReadCmd) Run(ctx context.Context, a app) error {
 		if err := c.seed(ctx, lab); err != nil {
 			return err
 		}
-		report.Read, err = bench.ReadAll(ctx, base, tokens[0], c.Signals, pid)
-		report.Read.BodyBytes = c.Body
-		if err != nil {
+		if report.Read, err = c.readAll(ctx, lab, bench.Place{URL: base, Token: tokens[0], Server: pid, Database: lab.db.owned.PID(), Self: os.Getpid()}); err != nil {
 			return err
 		}
 	}
@@ -119,42 +121,61 @@ func (c *benchReadCmd) tokens(ctx context.Context, a app, lab *laboratory) (own,
 	return own, others, err
 }
 
-// seed fills the workspace, as many batches would have.
+// readAll reads all signals and compares what came with the rows: as many, each
+// once, in the order of their places.
+func (c *benchReadCmd) readAll(ctx context.Context, lab *laboratory, at bench.Place) (f bench.ReadFigures, err error) {
+	const rows = `SELECT id FROM signals WHERE workspace_id = $1 ORDER BY epoch, commit_xid, id`
+	f, got, err := bench.ReadAll(ctx, at, c.Signals)
+	f.BodyBytes = c.Body
+	if err != nil {
+		return f, err
+	}
+	var want []uuid.UUID
+	if err := lab.pool.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &want, rows, lab.key.Key.WorkspaceID) }); err != nil {
+		return f, fmt.Errorf("list the signals: %w", err)
+	}
+	if len(got) != len(want) || len(want) != c.Signals {
+		return f, fmt.Errorf("%d signals were read, and %d are there", len(got), len(want))
+	}
+	for i := range want {
+		if want[i] != got[i] {
+			return f, fmt.Errorf("signal %d is %s, and %s was read", i+1, want[i], uuid.UUID(got[i]))
+		}
+	}
+	return f, nil
+}
+
+// seed fills the workspace, as batches at a high rate would have: a hundred events
+// to a transaction.
 func (c *benchReadCmd) seed(ctx context.Context, lab *laboratory) error {
-	const portion = 10_000
-	const ids = `
-		CREATE TEMP TABLE new_ids ON COMMIT DROP AS
-		SELECT n, (left(uuid_floor(clock_timestamp())::text, 14) || '7' || substr(md5(n::text), 1, 3) || '-8' || substr(md5(n::text), 4, 3) || '-' || substr(md5(n::text), 7, 12))::uuid AS id
-		FROM generate_series($1::integer, $2::integer) AS n`
-	const signals = `
-		INSERT INTO signals (id, workspace_id, webhook_key_id, source, source_ref, received_at, epoch)
-		SELECT id, $1, $2, 'bench', 'seed-' || n, now(), (SELECT epoch FROM instance) FROM new_ids ORDER BY n`
-	const deliveries = `
+	const portion = 100
+	const insert = `
+		WITH new AS MATERIALIZED (
+			SELECT n, (left(uuid_floor(clock_timestamp())::text, 14) || '7' || substr(md5(n::text), 1, 3) || '-8' || substr(md5(n::text), 4, 3) || '-' || substr(md5(n::text), 7, 12))::uuid AS id,
+				convert_to('{"n":' || lpad(n::text, 10, '1') || ',"data":"' || repeat('x', $5::integer - 26) || '"}', 'UTF8') AS body
+			FROM generate_series($3::integer, $4::integer) AS n),
+		made AS (
+			INSERT INTO signals (id, workspace_id, webhook_key_id, source, source_ref, received_at, epoch)
+			SELECT id, $1, $2, 'bench', 'seed-' || n, now(), (SELECT epoch FROM instance) FROM new ORDER BY n)
 		INSERT INTO deliveries (id, workspace_id, webhook_key_id, credential_generation, auth_method, outcome, status, scheme, endpoint, address, content_type,
 			headers, event_type, source, source_ref, signal_id, body, body_size, body_sha256, received_at)
 		SELECT id, $1, $2, 1, 'api_key', 'accepted', 200, 'generic', '/hooks/{key id}', '127.0.0.1', 'application/json', '{"user-agent": "bench"}', 'order.created',
 			'bench', 'seed-' || n, id, body, length(body), sha256(body), now()
-		FROM (SELECT n, id, convert_to('{"n":' || lpad(n::text, 10, '1') || ',"data":"' || repeat('x', $3::integer - 26) || '"}', 'UTF8') AS body FROM new_ids) AS r ORDER BY n`
+		FROM new ORDER BY n`
 	key := lab.key.Key
 	for from := 1; from <= c.Signals; from += portion {
 		err := lab.pool.InTx(ctx, func(tx *sqlx.Tx) error {
-			if _, err := tx.ExecContext(ctx, ids, from, min(from+portion-1, c.Signals)); err != nil {
+			if _, err := tx.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil { // they are made for this run alone
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, signals, key.WorkspaceID, key.ID); err != nil {
-				return err
-			}
-			_, err := tx.ExecContext(ctx, deliveries, key.WorkspaceID, key.ID, c.Body)
+			_, err := tx.ExecContext(ctx, insert, key.WorkspaceID, key.ID, from, min(from+portion-1, c.Signals), c.Body)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("make signals: %w", err)
 		}
 	}
-	return lab.pool.InTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `ANALYZE signals, deliveries`)
-		return err
-	})
+	return lab.pool.Vacuum(ctx)
 }
 
 // compare runs ingestion with and without open streams, in alternating rounds.
@@ -196,8 +217,13 @@ func (c *benchReadCmd) compare(ctx context.Context, a app, base string, target b
 
 // Table writes a report for people.
 func (r readReport) Table(w io.Writer) {
-	fmt.Fprintf(w, "\nread %d signals with bodies of %d bytes in %.1f s: %.0f signals/s; the server's resident memory %.1f MB before, %.1f MB at most\n",
-		r.Read.Signals, r.Read.BodyBytes, r.Read.Seconds, r.Read.PerSecond, float64(r.Read.MemoryFrom)/1e6, float64(r.Read.MemoryPeak)/1e6)
+	fmt.Fprintf(w, "\nread %d signals with bodies of %d bytes in %.1f s: %.0f signals/s\n", r.Read.Signals, r.Read.BodyBytes, r.Read.Seconds, r.Read.PerSecond)
+	fmt.Fprintf(w, "processor time a signal: database %.1f µs, server %.1f µs, reader %.1f µs\n", r.Read.Database, r.Read.Server, r.Read.Reader)
+	fmt.Fprintf(w, "the server's resident memory: %.1f MB before, %.1f MB at most; after each tenth", float64(r.Read.MemoryFrom)/1e6, float64(r.Read.MemoryPeak)/1e6)
+	for _, bytes := range r.Read.MemoryAfter {
+		fmt.Fprintf(w, " %.1f", float64(bytes)/1e6)
+	}
+	fmt.Fprintln(w)
 	fmt.Fprintf(w, "at %.0f events/s, from the answer to the sender: long poll p50 %.1f ms, p99 %.1f ms; stream p50 %.1f ms, p99 %.1f ms (%d events)\n",
 		r.Latency.PerSecond, r.Latency.PollP50, r.Latency.PollP99, r.Latency.StreamP50, r.Latency.StreamP99, r.Latency.Events)
 	fmt.Fprintf(w, "ingestion with 64 connections: %.0f requests/s, %.0f with %d streams open: %.1f %% less\n", r.Streams.Without, r.Streams.With, r.Streams.Open, r.Streams.Loss)

@@ -101,29 +101,33 @@ func TestSignalRetention(t *testing.T) {
 		if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		page, err := p.events.Read(t.Context(), p.workspace, nil, 100)
-		if err != nil || len(page.Signals) != step.kept || page.Signals[0].Position != at[step.oldest] {
-			t.Fatalf("%s: %d signals are kept, %v, want %d", step.name, len(page.Signals), err, step.kept)
-		}
-		for _, signal := range page.Signals {
+		var places []inbox.Position
+		_, err := p.events.Read(t.Context(), p.workspace, nil, 100, func(signal *inbox.Signal) {
+			places = append(places, signal.Position)
 			if string(signal.Body) != "body of "+*signal.SourceRef {
 				t.Errorf("%s: the signal of %s has the body %q", step.name, *signal.SourceRef, signal.Body)
 			}
+		})
+		if err != nil || len(places) != step.kept || places[0] != at[step.oldest] {
+			t.Fatalf("%s: %d signals are kept, %v, want %d", step.name, len(places), err, step.kept)
 		}
 		if n := p.count(`SELECT count(*) FROM audit_log WHERE action = 'signals.deleted_unread'`); n != step.unread {
 			t.Errorf("%s: %d entries say that signals went unread, want %d", step.name, n, step.unread)
 		}
 		for _, days := range ages {
 			position := at[days]
-			page, err := p.events.Read(t.Context(), p.workspace, &position, 100)
+			n := 0
+			count := func(*inbox.Signal) { n++ }
+			_, err := p.events.Read(t.Context(), p.workspace, &position, 100, count)
 			old, expired := errors.AsType[*inbox.ExpiredError](err)
 			missed := p.count(`SELECT count(*) FROM unnest($1::integer[]) AS a WHERE a < $2 AND a > $3`, fmt.Sprintf("{%s}", joined(ages)), days, step.oldest) > 0
 			if expired != missed || err != nil && !expired {
-				t.Errorf("%s: a cursor at %d days = %d signals, %v; want expired %v", step.name, days, len(page.Signals), err, missed)
+				t.Errorf("%s: a cursor at %d days = %d signals, %v; want expired %v", step.name, days, n, err, missed)
 			}
 			if expired {
-				if page, err := p.events.Read(t.Context(), p.workspace, &old.Oldest, 100); err != nil || len(page.Signals) != step.kept {
-					t.Errorf("%s: behind the oldest cursor are %d signals, %v", step.name, len(page.Signals), err)
+				n = 0
+				if _, err := p.events.Read(t.Context(), p.workspace, &old.Oldest, 100, count); err != nil || n != step.kept {
+					t.Errorf("%s: behind the oldest cursor are %d signals, %v", step.name, n, err)
 				}
 			}
 		}
@@ -165,9 +169,13 @@ func TestRetentionKeepsWeeks(t *testing.T) {
 	if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
 		t.Fatal(err)
 	}
-	page, err := p.events.Read(t.Context(), p.workspace, nil, 10)
-	if err != nil || len(page.Signals) != 2 || page.Signals[0].Position != kept || string(page.Signals[0].Body) != "body of 200 days ago" {
-		t.Errorf("Read = %+v, %v; want both with their bodies", page.Signals, err)
+	var places []inbox.Position
+	var bodies []string
+	_, err := p.events.Read(t.Context(), p.workspace, nil, 10, func(signal *inbox.Signal) {
+		places, bodies = append(places, signal.Position), append(bodies, string(signal.Body))
+	})
+	if err != nil || len(places) != 2 || places[0] != kept || bodies[0] != "body of 200 days ago" {
+		t.Errorf("Read = %v with the bodies %q, %v; want both with their bodies", places, bodies, err)
 	}
 	p.moveReader(reader, kept)
 	if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {

@@ -36,22 +36,35 @@ func (p Position) args() (epoch int32, xid string, id uuid.UUID) {
 const (
 	partsLen     = 4 + 8 + 16
 	cursorSumLen = 8
+
+	cursorVersion = "keyhook/cursor/v1"
 )
+
+// CursorLen is how long a cursor is.
+const CursorLen = (partsLen + cursorSumLen) * 4 / 3
 
 // Cursor returns the position's text for readers of a workspace. They know nothing
 // of what is in it.
 func (p Position) Cursor(workspace uuid.UUID) string {
-	raw := make([]byte, 0, partsLen+cursorSumLen)
-	raw = binary.BigEndian.AppendUint32(raw, uint32(p.Epoch))
-	raw = binary.BigEndian.AppendUint64(raw, p.XID)
-	raw = append(raw, p.ID[:]...)
-	raw = append(raw, cursorSum(workspace, raw)...)
-	return base64.RawURLEncoding.EncodeToString(raw)
+	return string(p.AppendCursor(make([]byte, 0, CursorLen), workspace))
 }
 
-func cursorSum(workspace uuid.UUID, parts []byte) []byte {
-	sum := sha256.Sum256(append(append([]byte("keyhook/cursor/v1"), workspace[:]...), parts...))
-	return sum[:cursorSumLen]
+// AppendCursor adds it to a text.
+func (p Position) AppendCursor(text []byte, workspace uuid.UUID) []byte {
+	var room [partsLen + cursorSumLen]byte
+	raw := binary.BigEndian.AppendUint32(room[:0], uint32(p.Epoch))
+	raw = binary.BigEndian.AppendUint64(raw, p.XID)
+	raw = append(raw, p.ID[:]...)
+	sum := cursorSum(workspace, raw)
+	raw = append(raw, sum[:]...)
+	return base64.RawURLEncoding.AppendEncode(text, raw)
+}
+
+func cursorSum(workspace uuid.UUID, parts []byte) (sum [cursorSumLen]byte) {
+	var room [len(cursorVersion) + len(workspace) + partsLen]byte
+	whole := sha256.Sum256(append(append(append(room[:0], cursorVersion...), workspace[:]...), parts...))
+	copy(sum[:], whole[:])
+	return sum
 }
 
 var errCursor = fault.On("after", fault.Invalid, "The cursor is not one that this workspace has given out.")
@@ -59,7 +72,7 @@ var errCursor = fault.On("after", fault.Invalid, "The cursor is not one that thi
 // ParseCursor reads a cursor of a workspace.
 func ParseCursor(workspace uuid.UUID, text string) (Position, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) != partsLen+cursorSumLen || !bytes.Equal(cursorSum(workspace, raw[:partsLen]), raw[partsLen:]) {
+	if err != nil || len(raw) != partsLen+cursorSumLen || cursorSum(workspace, raw[:partsLen]) != [cursorSumLen]byte(raw[partsLen:]) {
 		return Position{}, errCursor
 	}
 	return Position{Epoch: int32(binary.BigEndian.Uint32(raw)), XID: binary.BigEndian.Uint64(raw[4:]), ID: uuid.UUID(raw[12:28])}, nil

@@ -43,6 +43,16 @@ func tokenForm(text string) bool {
 	return ok && len(text) == apiKeyLen && strings.Trim(body, alphabet) == "" && checksum(body[:randomLen]) == body[randomLen:]
 }
 
+// ReadingTokens returns the tokens of all workspaces that may read signals now.
+func (s *Store) ReadingTokens(ctx context.Context) (ids []uuid.UUID, err error) {
+	const query = `SELECT t.id FROM tokens AS t WHERE $1 = ANY (t.scopes) AND ` + validToken
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &ids, query, string(ReadSignals)) })
+	if err != nil {
+		return nil, fmt.Errorf("list the tokens that may read: %w", err)
+	}
+	return ids, nil
+}
+
 // ValidTokens returns those of ids that work now.
 func (s *Store) ValidTokens(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
 	const query = `SELECT t.id FROM tokens AS t WHERE t.id = ANY ($1) AND ` + validToken

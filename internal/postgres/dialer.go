@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bufio"
 	"context"
 	"net"
 	"time"
@@ -11,6 +12,7 @@ import (
 // would hold a connection of the pool until TCP gives up.
 type dialer struct {
 	deadline time.Duration // 0: none
+	buffer   int           // bytes that are read ahead; 0: none
 }
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {
@@ -29,8 +31,20 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil || d.deadline == 0 {
 		return conn, err
 	}
-	return &deadlineConn{Conn: conn, deadline: d.deadline}, nil
+	limited := &deadlineConn{Conn: conn, deadline: d.deadline}
+	if d.buffer == 0 {
+		return limited, nil
+	}
+	return &bufferedConn{limited, bufio.NewReaderSize(limited, d.buffer)}, nil
 }
+
+// A bufferedConn reads much at once: the driver reads 4 KiB, which is three rows.
+type bufferedConn struct {
+	net.Conn
+	ahead *bufio.Reader
+}
+
+func (c *bufferedConn) Read(p []byte) (int, error) { return c.ahead.Read(p) }
 
 // A deadlineConn gives each operation its own deadline.
 type deadlineConn struct {

@@ -26,18 +26,19 @@ type Purpose struct {
 	deadline time.Duration // of each read and write on the network; 0: none
 	timeout  time.Duration // of each statement, enforced by the server; 0: none
 	conns    int
+	buffer   int // bytes that a connection reads ahead
 }
 
 // The pools. Ingestion must be able to answer within 2.5 s, the console within
 // 6 s; programs that read must not keep people waiting; maintenance (migrations, retention, exports) takes as long as it takes.
 // Health asks whether the database is there, whatever load the others are under.
 var (
-	Ingestion   = Purpose{"ingestion", "keyhook_ingest", 2 * time.Second, 1800 * time.Millisecond, 16}
-	Console     = Purpose{"console", "keyhook_console", 6 * time.Second, 5 * time.Second, 10}
-	Reading     = Purpose{"reading", "keyhook_console", 6 * time.Second, 5 * time.Second, 8}
-	Maintenance = Purpose{"maintenance", "", 0, 0, 4}
-	Health      = Purpose{"health", "", 2 * time.Second, 1800 * time.Millisecond, 2}
-	Naive       = Purpose{"naive", "", 0, 0, 16} // the benchmark's, as wide as ingestion's
+	Ingestion   = Purpose{"ingestion", "keyhook_ingest", 2 * time.Second, 1800 * time.Millisecond, 16, 0}
+	Console     = Purpose{"console", "keyhook_console", 6 * time.Second, 5 * time.Second, 10, 0}
+	Reading     = Purpose{"reading", "keyhook_console", 6 * time.Second, 5 * time.Second, 8, 64 << 10}
+	Maintenance = Purpose{"maintenance", "", 0, 0, 4, 0}
+	Health      = Purpose{"health", "", 2 * time.Second, 1800 * time.Millisecond, 2, 0}
+	Naive       = Purpose{"naive", "", 0, 0, 16, 0} // the benchmark's, as wide as ingestion's
 )
 
 // ErrOutcomeUnknown is the error of a COMMIT that was not answered: the changes
@@ -83,7 +84,7 @@ func connect(ctx context.Context, url string, purpose Purpose) (*sql.DB, *connec
 	if err != nil {
 		return nil, nil, errURL
 	}
-	inner.Dialer(dialer{deadline: purpose.deadline})
+	inner.Dialer(dialer{deadline: purpose.deadline, buffer: purpose.buffer})
 	made := &connector{Connector: inner}
 	pool := sql.OpenDB(made)
 	pool.SetMaxOpenConns(purpose.conns)

@@ -189,7 +189,10 @@ func (h *hub) look(ctx context.Context) (found, more bool, err error) {
 	}
 	for _, workspace := range news {
 		from := at[workspace]
-		page, err := h.events.Read(ctx, workspace, &from, maxLimit)
+		page := newSheet(workspace)
+		_, err := h.events.Read(ctx, workspace, &from, maxLimit, page.add)
+		items := page.items()
+		page.release()
 		err = asProblem(err, func(inbox.Position) string { return "" })
 		if _, _, known := problemOf(err); err != nil && known {
 			h.lose(workspace) // its followers are told by the database
@@ -198,8 +201,8 @@ func (h *hub) look(ctx context.Context) (found, more bool, err error) {
 		if err != nil {
 			return true, false, err
 		}
-		h.publish(workspace, from, encode(workspace, page.Signals))
-		more = more || len(page.Signals) == maxLimit
+		h.publish(workspace, from, items)
+		more = more || len(items) == maxLimit
 	}
 	return len(news) > 0, more, nil
 }

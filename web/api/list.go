@@ -85,24 +85,29 @@ func (s *Server) listSignals(w http.ResponseWriter, r *http.Request, token keyri
 	if err != nil {
 		return err
 	}
-	items, end, err := s.read(r.Context(), q)
+	page := newSheet(q.workspace)
+	end, err := s.read(r.Context(), q, page)
 	if err == nil && q.after != nil { // one that can't be used says nothing of what was read
 		s.activity.read(token, *q.after)
 	}
-	if err != nil || len(items) > 0 || q.wait == 0 || s.isDraining() {
+	if err != nil || len(page.lines) > 0 || q.wait == 0 || s.isDraining() {
 		defer leave()
-		return s.answer(w, r, q.workspace, items, end, err)
+		return s.answer(w, r, page, end, err)
 	}
+	page.release()
 	leave() // who waits holds no page
 	q.after = &end
-	if items, err = s.await(w, r, token, q); err != nil {
+	items, err := s.await(w, r, token, q)
+	if err != nil {
 		return err
 	}
 	if leave, err = s.enter(r.Context()); err != nil {
 		return err
 	}
 	defer leave()
-	return s.answer(w, r, q.workspace, items, end, nil)
+	page = newSheet(q.workspace)
+	page.take(items)
+	return s.answer(w, r, page, end, nil)
 }
 
 // enter takes one of the places for pages in memory; leave gives it back.
@@ -119,13 +124,24 @@ func (s *Server) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// read returns the page behind a position, and where it ends.
-func (s *Server) read(ctx context.Context, q question) ([]item, inbox.Position, error) {
-	page, err := s.events.Read(ctx, q.workspace, q.after, q.limit)
+// read writes the page behind a position, and returns where it ends.
+func (s *Server) read(ctx context.Context, q question, page *sheet) (inbox.Position, error) {
+	end, err := s.events.Read(ctx, q.workspace, q.after, q.limit, page.add)
 	if err != nil {
-		return nil, inbox.Position{}, asProblem(err, func(p inbox.Position) string { return p.Cursor(q.workspace) })
+		return inbox.Position{}, asProblem(err, func(p inbox.Position) string { return p.Cursor(q.workspace) })
 	}
-	return encode(q.workspace, page.Signals), page.End, nil
+	return end, nil
+}
+
+// readItems returns the page behind a position, and where it ends.
+func (s *Server) readItems(ctx context.Context, q question) ([]item, inbox.Position, error) {
+	page := newSheet(q.workspace)
+	defer page.release()
+	end, err := s.read(ctx, q, page)
+	if err != nil {
+		return nil, inbox.Position{}, err
+	}
+	return page.items(), end, nil
 }
 
 // await waits for signals behind q.after. A token that stopped working meanwhile
@@ -144,7 +160,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, token keyring.Tok
 	for {
 		items, behind, changed := f.next(*q.after)
 		if behind {
-			items, _, err = s.read(ctx, q)
+			items, _, err = s.readItems(ctx, q)
 			if ctx.Err() == nil && err != nil {
 				return nil, err
 			}
@@ -174,27 +190,13 @@ func ended(ctx context.Context) error {
 	return nil
 }
 
-// answer writes a page. An empty one ends where it began.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, workspace uuid.UUID, items []item, end inbox.Position, err error) error {
+// answer writes a page and releases it.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, page *sheet, end inbox.Position, err error) error {
+	defer page.release()
 	if err != nil {
 		return err
 	}
-	size := 100
-	for _, item := range items {
-		size += len(item.json) + 1
-	}
-	if len(items) > 0 {
-		end = items[len(items)-1].at
-	}
-	text := append(make([]byte, 0, size), `{"signals":[`...)
-	for i, item := range items {
-		if i > 0 {
-			text = append(text, ',')
-		}
-		text = append(text, item.json...)
-	}
-	cursor := end.Cursor(workspace)
-	text = append(append(append(text, `],"cursor":"`...), cursor...), `"}`...)
+	text, cursor := page.finish(end)
 	w.Header().Set("Keyhook-Cursor", cursor) // so that who reads much can ask on before having read all
 	s.write(w, r, "application/json", http.StatusOK, text)
 	return nil

@@ -55,6 +55,13 @@ func (f *follower) count() int {
 	return len(f.refs)
 }
 
+// quiet is how long nothing has come.
+func (f *follower) quiet() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Since(f.last)
+}
+
 // TestOrder: readers follow cursors on two instances while writers commit out of
 // order, connections are cut, and a write transaction is left open. In the end each
 // has every row once, and all have them in the same order.
@@ -129,9 +136,16 @@ func faults(rows, refs []string) (list []string) {
 
 // waitFor waits until everybody has what there is, or nothing has come for a while.
 func (s *stage) waitFor(all []*follower, rows int) {
-	for began := time.Now(); time.Since(began) < 15*time.Second; time.Sleep(20 * time.Millisecond) {
-		if !slices.ContainsFunc(all, func(f *follower) bool { return f.count() < rows }) {
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		lacks := func(f *follower) bool { return f.count() < rows }
+		if !slices.ContainsFunc(all, lacks) {
 			time.Sleep(200 * time.Millisecond) // time for what comes twice
+			return
+		}
+		stuck := func(f *follower) bool {
+			return lacks(f) && time.Since(began) > 15*time.Second && f.quiet() > 15*time.Second
+		}
+		if slices.ContainsFunc(all, stuck) {
 			return
 		}
 	}

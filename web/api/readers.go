@@ -70,6 +70,13 @@ func (rs *readers) admit(ctx context.Context, token keyring.Token, stream bool) 
 	}, nil
 }
 
+// count returns how many streams and how many waiting requests are open.
+func (rs *readers) count() (streams, waiting int) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.streams, rs.waiting
+}
+
 // run looks every second whether the tokens still work.
 func (rs *readers) run(ctx context.Context) {
 	tick := time.NewTicker(checkEvery)

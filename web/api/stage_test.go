@@ -122,14 +122,17 @@ func (s *stage) arrival(w workspace, ref, contentType, body string) inbox.Arriva
 // add stores events as ingestion does, in one transaction.
 func (s *stage) add(batch ...inbox.Arrival) {
 	s.t.Helper()
-	err := s.ingestion.InTx(context.WithoutCancel(s.t.Context()), func(tx *sqlx.Tx) error {
-		_, err := s.appender.Append(s.t.Context(), tx, batch)
-		return err
-	})
-	if err != nil {
+	if err := s.ingest(batch...); err != nil {
 		s.t.Error(err)
 	}
 	s.settle(batch[0].WorkspaceID)
+}
+
+func (s *stage) ingest(batch ...inbox.Arrival) error {
+	return s.ingestion.InTx(context.WithoutCancel(s.t.Context()), func(tx *sqlx.Tx) error {
+		_, err := s.appender.Append(s.t.Context(), tx, batch)
+		return err
+	})
 }
 
 // settle waits until what is stored may be read: other tests write in the same

@@ -87,7 +87,7 @@ func (st *stream) page(ctx context.Context, after *inbox.Position) ([]item, inbo
 		return nil, inbox.Position{}, err
 	}
 	defer leave()
-	return st.s.read(ctx, question{workspace: st.workspace, after: after, limit: streamPage})
+	return st.s.readItems(ctx, question{workspace: st.workspace, after: after, limit: streamPage})
 }
 
 func (st *stream) begin() {

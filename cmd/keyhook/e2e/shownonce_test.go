@@ -242,7 +242,7 @@ func TestKeyboardAlone(t *testing.T) {
 // stop that it can be seen.
 func (p *tab) tabTo(selector string) {
 	p.t.Helper()
-	for range 80 {
+	for range 120 {
 		p.do(chromedp.KeyEvent(kb.Tab))
 		if eval[bool](p, fmt.Sprintf(`document.activeElement.matches(%q)`, selector)) {
 			if !eval[bool](p, `getComputedStyle(document.activeElement).outlineStyle !== "none" || getComputedStyle(document.activeElement).boxShadow !== "none" || !!document.activeElement.closest("label")`) {

@@ -1,0 +1,4 @@
+package inbox
+
+// PageQuery is what reads a page.
+const PageQuery = pageQuery
