@@ -78,6 +78,7 @@ var fieldError = regexp.MustCompile(`id="[a-z_]+-error"[^>]*>(?:<[^>]*>)*[^<]*`)
 type look struct {
 	*tab
 	hostile, twin *arena
+	texts         []string
 	plain         map[string]string // the skeletons of the twin's pages, by what the page is
 }
 
@@ -134,7 +135,7 @@ func (l look) atKeys() {
 	l.both("keys", "/keys")
 	hostile, twin := l.links("keys", ".keys .c-name a")
 	for i := range hostile {
-		what := "key " + string(rune(i)) // labels and notes differ
+		what := "key " + strconv.Itoa(i) // labels and notes differ
 		l.at(what, hostile[i], twin[i])
 	}
 	for _, page := range []string{"/edit", "/deactivate", "/rotate"} {
@@ -170,18 +171,18 @@ func (l look) atSignals() {
 	l.both("signals", "/signals")
 	hostile, twin := l.links("signals", ".sigs .c-time a")
 	for i := range hostile {
-		l.at("signal "+string(rune(i)), hostile[i], twin[i])
+		l.at("signal "+strconv.Itoa(i), hostile[i], twin[i])
 	}
 }
 
 // atForms looks at what comes back of a form that is refused, and of a search.
-func (l look) atForms(texts []string) {
+func (l look) atForms() {
 	l.t.Helper()
-	for _, group := range pack(texts, 600) {
+	for _, group := range pack(l.texts, 600) {
 		query := "?q=" + url.QueryEscape(strings.Join(group, " "))
 		l.at("no such key", l.hostile.at("/keys"+query), l.twin.at("/keys?q=nothing-like-this"))
 	}
-	for _, group := range pack(texts, 900) {
+	for _, group := range pack(l.texts, 900) {
 		skeletons := map[*arena]string{}
 		for _, a := range []*arena{l.twin, l.hostile} {
 			l.open(a.at("/keys/new"))
@@ -209,6 +210,20 @@ func (p *program) listsPlainly(a *arena) {
 	}
 }
 
+// atDeliveries looks at the log, at each request's page, which the newest of the
+// list stands beside, and at what comes back of a search.
 func (l look) atDeliveries() {
 	l.t.Helper()
+	l.both("deliveries", "/deliveries")
+	hostile, twin := l.links("deliveries", ".deliveries .c-time a")
+	for i := range hostile {
+		l.at("delivery "+strconv.Itoa(i), strings.Split(hostile[i], "?")[0], strings.Split(twin[i], "?")[0])
+	}
+	for i := 0; i < len(l.texts); i += 25 {
+		query := url.Values{}
+		for n, field := range []string{"q", "source", "ref", "scheme"} {
+			query.Set(field, strings.ToValidUTF8(strings.ReplaceAll(l.texts[(i+6*n)%len(l.texts)], "\x00", "x"), "x")+" nowhere")
+		}
+		l.at("deliveries that are not there", l.hostile.at("/deliveries?"+query.Encode()), l.twin.at("/deliveries?q=x+nowhere&source=x+nowhere&ref=x+nowhere&scheme=x+nowhere"))
+	}
 }

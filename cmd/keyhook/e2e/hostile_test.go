@@ -94,11 +94,11 @@ func TestHostileTexts(t *testing.T) {
 	}
 	tab.open(server.url + "/sign-in")
 	tab.signIn()
-	l := look{tab, hostile, twin, map[string]string{}}
+	l := look{tab, hostile, twin, texts, map[string]string{}}
 	l.atKeys()
 	l.atSignals()
 	l.atDeliveries()
-	l.atForms(texts)
+	l.atForms()
 	tab.quiet()
 	if dialogs > 0 {
 		t.Errorf("%d dialogs were opened", dialogs)
