@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -34,9 +35,7 @@ func (a *arena) makeKeys(texts []string) {
 	}), 1900)
 	for i, name := range typable(texts, 76) {
 		form := url.Values{"name": {a.join(name) + " " + strconv.Itoa(i)}, "scheme": {"generic"}, "expires": {"1y"}, "identical_bodies": {"store"}, "rate_per": {"minute"}}
-		if i < len(notes) {
-			form.Set("note", a.join(notes[i]))
-		}
+		form.Set("note", a.join(notes[i%len(notes)]))
 		form.Set("labels", a.text(labels[i%len(labels)][0])+","+a.text(labels[(i*7+3)%len(labels)][0])+"2")
 		form.Set("form_nonce", a.slug+strings.Repeat("x", i+10))
 		if status, answer := post("/keys", form); status != http.StatusOK {
@@ -135,8 +134,7 @@ func (l look) atKeys() {
 	l.both("keys", "/keys")
 	hostile, twin := l.links("keys", ".keys .c-name a")
 	for i := range hostile {
-		what := "key " + strconv.Itoa(i) // labels and notes differ
-		l.at(what, hostile[i], twin[i])
+		l.at(fmt.Sprint("key ", min(i, 2)), hostile[i], twin[i]) // the first two are sent to
 	}
 	for _, page := range []string{"/edit", "/deactivate", "/rotate"} {
 		l.at("key"+page, hostile[0]+page, twin[0]+page)
@@ -171,8 +169,13 @@ func (l look) atSignals() {
 	l.both("signals", "/signals")
 	hostile, twin := l.links("signals", ".sigs .c-time a")
 	for i := range hostile {
-		l.at("signal "+strconv.Itoa(i), hostile[i], twin[i])
+		l.at(fmt.Sprint("signal, binary ", l.binary(len(hostile)-1-i)), hostile[i], twin[i])
 	}
+}
+
+// binary tells whether the bodies of a group are no text.
+func (l look) binary(group int) bool {
+	return slices.ContainsFunc(sentGroups(l.texts)[group], isBinary)
 }
 
 // atForms looks at what comes back of a form that is refused, and of a search.
@@ -217,7 +220,9 @@ func (l look) atDeliveries() {
 	l.both("deliveries", "/deliveries")
 	hostile, twin := l.links("deliveries", ".deliveries .c-time a")
 	for i := range hostile {
-		l.at("delivery "+strconv.Itoa(i), strings.Split(hostile[i], "?")[0], strings.Split(twin[i], "?")[0])
+		at := len(hostile) - 1 - i
+		what := fmt.Sprint("delivery, refused ", at%2 == 1, ", binary ", at%2 == 0 && l.binary(at/2), ", page ", i/50, ", at an end ", i == 0, at == 0)
+		l.at(what, hostile[i], twin[i])
 	}
 	for i := 0; i < len(l.texts); i += 25 {
 		query := url.Values{}

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,11 +42,14 @@ func hostileTexts(t *testing.T) (texts []string) {
 // harmless is a text that does nothing, in the place of one that might. It is as
 // little of a text where that one is none.
 func harmless(text string) string {
-	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		return "\xff plain"
+	plain := fmt.Sprintf("plain%08x", crc32.ChecksumIEEE([]byte(text))) // no two bodies are alike
+	if isBinary(text) {
+		return "\xff " + plain
 	}
-	return "plain"
+	return plain
 }
+
+func isBinary(text string) bool { return !utf8.ValidString(text) || strings.ContainsRune(text, 0) }
 
 // pack joins texts so that each of what it returns has limit bytes at most.
 func pack(texts []string, limit int) (packed [][]string) {
@@ -124,12 +128,15 @@ func (p *program) newArena(name string, texts []string, text func(string) string
 		p.runJSON(&token, "token", "create", "--workspace", a.slug, "--name", a.join(names)+strconv.Itoa(i), "--can", "read-signals")
 		a.tokens = append(a.tokens, token.ID)
 	}
-	for i, group := range pack(texts, 200) {
+	for i, group := range sentGroups(texts) {
 		a.sendAccepted(i, service, group)
 		a.sendRefused(i, own, group)
 	}
 	return a
 }
+
+// sentGroups are the texts that are sent together.
+func sentGroups(texts []string) [][]string { return pack(texts, 200) }
 
 func (p *program) runJSON(into any, args ...string) {
 	p.t.Helper()
