@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -190,7 +191,11 @@ func (l look) atForms() {
 		for _, a := range []*arena{l.twin, l.hostile} {
 			l.open(a.at("/keys/new"))
 			for _, field := range []string{"input[name=name]", "input[name=labels]", "textarea[name=note]", "textarea[name=allowed_cidrs]", "input[name=source]"} {
-				l.fill(field, strings.Repeat("x", 2100)+" "+a.join(group))
+				text, err := json.Marshal(strings.Repeat("x", 2100) + " " + a.join(group))
+				if err != nil {
+					l.t.Fatal(err)
+				}
+				eval[bool](l.tab, fmt.Sprintf("document.querySelector(%q).value = %s, true", field, text))
 			}
 			l.follow("#key-form [type=submit]")
 			skeletons[a] = eval[string](l.tab, skeletonScript)
@@ -221,7 +226,7 @@ func (l look) atDeliveries() {
 	hostile, twin := l.links("deliveries", ".deliveries .c-time a")
 	for i := range hostile {
 		at := len(hostile) - 1 - i
-		what := fmt.Sprint("delivery, refused ", at%2 == 1, ", binary ", at%2 == 0 && l.binary(at/2), ", page ", i/50, ", at an end ", i == 0, at == 0)
+		what := fmt.Sprint("delivery, refused ", at%2 == 1, ", binary ", l.binary(at/2), ", page ", i/50, ", at an end ", i == 0, at == 0)
 		l.at(what, hostile[i], twin[i])
 	}
 	for i := 0; i < len(l.texts); i += 25 {

@@ -43,7 +43,10 @@ func hostileTexts(t *testing.T) (texts []string) {
 // little of a text where that one is none.
 func harmless(text string) string {
 	plain := fmt.Sprintf("plain%08x", crc32.ChecksumIEEE([]byte(text))) // no two bodies are alike
-	if isBinary(text) {
+	switch {
+	case strings.ContainsRune(text, 0):
+		return "\x00 " + plain
+	case isBinary(text):
 		return "\xff " + plain
 	}
 	return plain
@@ -224,7 +227,11 @@ func (a *arena) sendRefused(i int, key hostileKey, group []string) {
 		a.t.Fatal(err)
 	}
 	headers := map[string]string{"X-API-Key": key.APIKey, "User-Agent": header(text)}
-	if status, answer := a.post("/api/webhooks/signals", body.String(), headers); status != 403 {
-		a.t.Errorf("%q: %d %s, want 403", group, status, answer)
+	want := 403
+	if strings.ContainsRune(text, 0) {
+		want = 400
+	}
+	if status, answer := a.post("/api/webhooks/signals", body.String(), headers); status != want {
+		a.t.Errorf("%q: %d %s, want %d", group, status, answer, want)
 	}
 }

@@ -5,7 +5,7 @@
 	const known = new Set(["class", "x", "y", "width", "height", "d", "rx", "ry", "cx", "cy", "r", "x1", "x2", "y1", "y2", "points", "transform", "text-anchor"]);
 	const lines = [];
 	for (const e of document.querySelectorAll("*")) {
-		const names = e.getAttributeNames().filter(name => e.localName !== "tr" || name !== "aria-current").sort(); // which row is open
+		const names = e.getAttributeNames().filter(name => name !== "aria-current").sort(); // which row is open, and which workspace
 		if (e.closest("svg") && marks.has(e.localName) && names.every(name => known.has(name))) continue;
 		if (e.localName === "option") continue; // people and keys to choose from are as many as there are
 		lines.push(e.localName + "[" + names.join(" ") + "]." + (e.getAttribute("class") ?? ""));
