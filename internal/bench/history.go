@@ -27,19 +27,19 @@ type History struct {
 // runs are the same. To make each row by itself would take ten times as long.
 const historyModel = `
 	CREATE TABLE bench_model AS
-	WITH r AS (
+	WITH r AS MATERIALIZED (
 		SELECT n, md5(n::text) AS m FROM generate_series(1, $1::integer) AS n
-	), d AS (
+	), d AS MATERIALIZED (
 		SELECT n, m, '8' || substr(m, 1, 3) || '-' || substr(m, 4, 7) AS tail,
-			1 + floor(cardinality($2::uuid[]) * power(('x' || substr(m, 16, 6))::bit(24)::integer / 16777216.0, 2.2))::integer AS k,
+			1 + floor(cardinality($2::uuid[]) * power(('x' || substr(m, 16, 6))::bit(24)::integer / 16777216::float8, 2.2::float8))::integer AS k,
 			('x' || substr(m, 22, 6))::bit(24)::integer % 1000 AS chance, ('x' || substr(m, 26, 6))::bit(24)::integer AS dice
 		FROM r
-	), e AS (
+	), e AS MATERIALIZED (
 		SELECT *, CASE WHEN chance < 970 THEN 'accepted' WHEN chance < 990 THEN 'duplicate' ELSE 'refused' END AS outcome,
 			(ARRAY['order.created', 'order.paid', 'parcel.scanned', 'invoice.sent', 'user.changed', 'push'])[1 + dice % 6] AS event,
 			left(CASE WHEN chance BETWEEN 970 AND 989 THEN md5((n - 60)::text) ELSE m END, 16) AS ref
 		FROM d
-	), b AS (
+	), b AS MATERIALIZED (
 		SELECT *, convert_to('{"id":"evt_' || ref || '","type":"' || event || '","amount":' || dice % 90000 || ',"currency":"EUR","customer":{"id":"cus_' || left(m, 12)
 			|| '","country":"DE"},"lines":[{"sku":"' || substr(m, 3, 9) || '","n":1},{"sku":"' || substr(m, 9, 9) || '","n":2}],"token":"' || m || m || m || '"}', 'UTF8') AS body
 		FROM e
@@ -47,7 +47,7 @@ const historyModel = `
 	SELECT n, tail, ($2::uuid[])[k] AS key, (1 + (k + dice / 7) % 40 / 38) AS generation, (ARRAY['api_key', 'signature', 'bearer', 'url'])[1 + k % 7 / 2] AS method, outcome,
 		CASE WHEN outcome = 'refused' THEN (ARRAY['signature_wrong', 'signature_wrong', 'address_forbidden', 'invalid_json', 'rate_limited', 'timestamp_stale', 'key_expired'])[1 + dice % 7] ELSE '' END AS reason,
 		(CASE WHEN outcome = 'refused' THEN 401 ELSE 200 END)::smallint AS status, (ARRAY['generic', 'github', 'stripe', 'standard'])[1 + k % 4] AS scheme,
-		'198.51.' || k || '.' || power(dice % 4000, 0.4)::integer AS address,
+		'198.51.' || k || '.' || power((dice % 4000)::float8, 0.4::float8)::integer AS address,
 		(ARRAY['curl/8.5', 'Stripe/1.0', 'GitHub-Hookshot/1f2', 'python-requests/2.31', 'okhttp/4.12', 'axios/1.6'])[1 + (k + dice % 2) % 6] AS agent,
 		CASE WHEN k % 4 = 1 THEN jsonb_build_object('x-github-event', event) ELSE '{}' END AS headers, event, 'source-' || k AS source, 'evt_' || ref AS ref,
 		CASE WHEN outcome <> 'refused' THEN body END AS body, length(body) AS size, sha256(body) AS sum, 800 + dice % 9000 AS took
