@@ -13,7 +13,7 @@ TEST    := go test -timeout 20m -p 2
 ORACLE  := internal/signature/oracle
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo dev test check bench bench-stored build generate screenshots fuzz vulnerabilities setup-run setup-test
+.PHONY: help run demo dev test check bench bench-stored bench-usage build generate screenshots fuzz vulnerabilities setup-run setup-test
 
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -53,6 +53,10 @@ bench: setup-run ## measure ingestion against its limit and against a naive desi
 bench-stored: setup-run ## the same with 5 million signals and 10 million deliveries there before (a quarter of an hour, 10 GB)
 	@$(MAKE) --no-print-directory build
 	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench stored $(BENCH)
+
+bench-usage: setup-run ## the console on 10 million deliveries, beside the raw SQL (half an hour, 12 GB)
+	@$(MAKE) --no-print-directory build
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench usage $(BENCH)
 
 build: ## build bin/keyhook
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/keyhook ./cmd/keyhook

@@ -24,6 +24,7 @@ type benchCmd struct {
 	Lone   benchLoneCmd   `cmd:"" help:"What one client alone waits for, beside a bare commit."`
 	Idle   benchIdleCmd   `cmd:"" help:"What connections cost that are open and silent."`
 	Stored benchStoredCmd `cmd:"" help:"Ingestion into a database that holds millions of rows, beside an empty one. Takes a quarter of an hour and 10 GB."`
+	Usage  benchUsageCmd  `cmd:"" help:"The console on millions of deliveries, beside the raw SQL. Takes half an hour and 12 GB."`
 	Timing benchTimingCmd `cmd:"" help:"Whether the time of a refusal tells what exists."`
 	Server benchServerCmd `cmd:"" hidden:"" help:"One of the servers that are measured."`
 }
@@ -32,6 +33,7 @@ type benchCmd struct {
 // processes of their own, so that their processor time can be told apart.
 type laboratory struct {
 	dir  string
+	kept bool // the folder stays
 	db   *database
 	pool *postgres.DB
 	key  keyring.Issued
@@ -41,14 +43,24 @@ type laboratory struct {
 	profiles string // a folder for profiles of the servers; "": none
 }
 
-func newLaboratory(ctx context.Context, a app, pgBin string) (lab *laboratory, err error) {
+func newLaboratory(ctx context.Context, a app, pgBin string) (*laboratory, error) {
+	return newLaboratoryIn(ctx, a, pgBin, "")
+}
+
+// newLaboratoryIn makes one that stays in a folder, or takes the one that is there.
+func newLaboratoryIn(ctx context.Context, a app, pgBin, folder string) (lab *laboratory, err error) {
 	lab = &laboratory{log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	defer func() {
 		if err != nil {
 			lab.close()
 		}
 	}()
-	if lab.dir, err = os.MkdirTemp("", "keyhook-bench-"); err != nil {
+	if lab.dir, lab.kept = folder, folder != ""; lab.kept {
+		err = os.MkdirAll(folder, 0o711)
+	} else {
+		lab.dir, err = os.MkdirTemp("", "keyhook-bench-")
+	}
+	if err != nil {
 		return lab, err
 	}
 	if err := os.Chmod(lab.dir, 0o711); err != nil { // PostgreSQL may run as another user
@@ -58,24 +70,33 @@ func newLaboratory(ctx context.Context, a app, pgBin string) (lab *laboratory, e
 	if lab.db, err = openDatabase(ctx, c, own, lab.log); err != nil {
 		return lab, err
 	}
-	s, err := begin(ctx, a, configOf(lab), masterKeyOf(lab))
-	if err != nil {
+	if lab.pool, err = postgres.Open(ctx, lab.db.url, postgres.Maintenance); err != nil {
 		return lab, err
 	}
+	return lab, lab.makeKey(ctx, a)
+}
+
+// makeKey makes a workspace with a key, or finds the one that is there.
+func (lab *laboratory) makeKey(ctx context.Context, a app) error {
+	s, err := begin(ctx, a, configOf(lab), masterKeyOf(lab))
+	if err != nil {
+		return err
+	}
 	defer s.close()
+	if found, err := s.in(ctx, "bench"); err == nil {
+		lab.key.Key.WorkspaceID = found.WorkspaceID
+		return nil
+	}
 	owner, _, err := s.accounts.CreateUser(ctx, s.by, "bench@example.com", "Bench", "")
 	if err != nil {
-		return lab, err
+		return err
 	}
 	workspace, err := s.accounts.CreateWorkspace(ctx, s.by, "Bench", owner.ID)
 	if err != nil {
-		return lab, err
+		return err
 	}
-	if lab.key, err = s.keys.Issue(ctx, s.by.In(workspace.ID), keyring.Draft{Name: "Bench"}, ""); err != nil {
-		return lab, err
-	}
-	lab.pool, err = postgres.Open(ctx, lab.db.url, postgres.Maintenance)
-	return lab, err
+	lab.key, err = s.keys.Issue(ctx, s.by.In(workspace.ID), keyring.Draft{Name: "Bench"}, "")
+	return err
 }
 
 func configOf(lab *laboratory) config.Database {
@@ -94,7 +115,9 @@ func (lab *laboratory) close() {
 	if lab.db != nil {
 		lab.db.close(lab.log)
 	}
-	os.RemoveAll(lab.dir)
+	if !lab.kept {
+		os.RemoveAll(lab.dir)
+	}
 }
 
 // start starts a server and waits for the line that says where it is.

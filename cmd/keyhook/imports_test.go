@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 // guards can't be gone around.
 var onlyFor = map[string][]string{
 	"github.com/gorilla/sessions":                    {"web"},
-	"github.com/lib/pq":                              {"cmd/keyhook", "internal/postgres", "internal/keyring", "internal/inbox", "internal/account", "internal/pgembed", "internal/pgtest", "internal/demo"},
+	"github.com/lib/pq":                              {"cmd/keyhook", "internal/postgres", "internal/keyring", "internal/inbox", "internal/account", "internal/pgembed", "internal/pgtest", "internal/demo", "internal/bench"},
 	"github.com/rubenv/sql-migrate":                  {"migrations"},
 	"keyhook/internal/pgtest":                        {},
 	"github.com/chromedp/chromedp":                   {},

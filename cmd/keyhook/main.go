@@ -108,7 +108,7 @@ func run(ctx context.Context, args []string, a app) int {
 
 // report writes an error as one line.
 func report(a app, err error, code int) int {
-	fmt.Fprintln(a.err, "keyhook:", strings.Join(strings.Fields(err.Error()), " "))
+	fmt.Fprintln(a.err, "keyhook:", plainly(strings.Join(strings.Fields(err.Error()), " "), escapeText))
 	return code
 }
 
