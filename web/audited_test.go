@@ -93,7 +93,7 @@ func (s *stage) deeds() []deed {
 		path, _ := parse(s.t, shown).Find(`form[action$="/saved"]`).Attr("action")
 		return c.post(path, "saved", "true")
 	}
-	tomorrow := time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
+	later := time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
 	return append([]deed{
 		{"POST /workspaces", post("/workspaces", "name", "Night shift"), []audit.Action{audit.WorkspaceCreated}},
 		{"POST /w/{workspace}/keys", func() answer {
@@ -106,7 +106,7 @@ func (s *stage) deeds() []deed {
 		}, []audit.Action{audit.KeyCreated, audit.SecretPasted}},
 		{"POST /w/{workspace}/keys/{key}/edit", post(key+"/edit", "name", "Renamed", "expires", "never"), []audit.Action{audit.KeyEdited}},
 		{"POST /w/{workspace}/keys/{key}/rotate", rotate, []audit.Action{audit.KeyRotated, audit.CredentialsShown}},
-		{"POST /w/{workspace}/keys/{key}/overlap/move", post(key+"/overlap/move", "what", "both", "until", tomorrow), []audit.Action{audit.OverlapMoved}},
+		{"POST /w/{workspace}/keys/{key}/overlap/move", post(key+"/overlap/move", "what", "both", "overlap", "date", "until", later), []audit.Action{audit.OverlapMoved}},
 		{"POST /w/{workspace}/keys/{key}/overlap/undo", post(key+"/overlap/undo", "what", "both"), []audit.Action{audit.RotationUndone}},
 		{"POST /w/{workspace}/keys/{key}/overlap/end", func() answer {
 			rotate()
@@ -119,7 +119,7 @@ func (s *stage) deeds() []deed {
 		{"POST /w/{workspace}/signals/retention", post(home+"/signals/retention", "keep", "20", "unread", "40"), []audit.Action{audit.RetentionChanged}},
 		{"POST /w/{workspace}/tokens", func() answer {
 			nonce, _ := parse(s.t, c.get(home+"/tokens/new").body).Find("input[name=form_nonce]").Attr("value")
-			return keep(c.post(home+"/tokens", "name", "Reader", "expires", "never", "form_nonce", nonce))
+			return keep(c.post(home+"/tokens", "name", "Reader", "scopes", "read-signals", "expires", "never", "form_nonce", nonce))
 		}, []audit.Action{audit.TokenCreated, audit.TokenShown}},
 		{"POST /w/{workspace}/tokens/{token}/saved", confirm, []audit.Action{audit.TokenSaved}},
 		{"POST /w/{workspace}/tokens/{token}/deactivate", post(token + "/deactivate"), []audit.Action{audit.TokenDeactivated}},
