@@ -44,4 +44,9 @@ const (
 	RetentionChanged Action = "workspace.retention_changed"
 	PayloadViewed    Action = "signal.payload_viewed"
 	UnreadDeleted    Action = "signals.deleted_unread" // a reader was too slow for the hard limit
+
+	SignalsMarked   Action = "signals.marked_suspect"
+	SignalsUnmarked Action = "signals.unmarked"
+	ErasureAsked    Action = "payloads.erasure_asked"
+	PayloadsErased  Action = "payloads.erased" // the erasure is over
 )
