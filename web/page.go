@@ -47,6 +47,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, m account.Member, 
 	p.Workspace = views.WorkspaceRef{Name: m.Workspace.Name, Slug: m.Workspace.Slug}
 	p.CanCreateKeys = m.Can(account.CreateKeys)
 	p.CanManageTokens, p.CanManageWorkspace = m.Can(account.ManageTokens), m.Can(account.ManageWorkspace)
+	p.CanMarkSuspect, p.CanErase = m.Can(account.MarkSuspect), m.Can(account.ErasePayloads)
 	for i := range p.Workspaces {
 		p.Workspaces[i].Current = p.Workspaces[i].Slug == m.Workspace.Slug
 	}

@@ -70,11 +70,18 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/keys/{key}/overlap/end", Permission: account.EditKeys, member: s.endOverlap},
 		{Pattern: "POST /w/{workspace}/keys/{key}/overlap/move", Permission: account.EditKeys, member: s.moveOverlapEnd},
 		{Pattern: "POST /w/{workspace}/keys/{key}/overlap/undo", Permission: account.EditKeys, member: s.undoRotation},
+		{Pattern: "GET /w/{workspace}/keys/{key}/from", Permission: account.ViewKeys, member: s.showFrom},
+		{Pattern: "GET /w/{workspace}/keys/{key}/suspect", Permission: account.MarkSuspect, member: s.showSuspect},
+		{Pattern: "POST /w/{workspace}/keys/{key}/suspect", Permission: account.MarkSuspect, member: s.markSuspect},
+		{Pattern: "POST /w/{workspace}/keys/{key}/suspect/end", Permission: account.MarkSuspect, member: s.endSuspect},
 		{Pattern: "POST /w/{workspace}/keys/{key}/reactivate", Permission: account.EditKeys, member: s.reactivateKey},
 
 		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},
 		{Pattern: "GET /w/{workspace}/signals/{signal}", Permission: account.ViewKeys, member: s.showSignal},
 		{Pattern: "GET /w/{workspace}/signals/{signal}/body", Permission: account.ViewPayloads, member: s.downloadBody},
+		{Pattern: "GET /w/{workspace}/signals/erase", Permission: account.ErasePayloads, member: s.showErasures},
+		{Pattern: "GET /w/{workspace}/signals/erase/list", Permission: account.ErasePayloads, member: s.showErasureList, poll: true},
+		{Pattern: "POST /w/{workspace}/signals/erase", Permission: account.ErasePayloads, member: s.erasePayloads},
 		{Pattern: "GET /w/{workspace}/signals/retention", Permission: account.ManageWorkspace, member: s.showRetention},
 		{Pattern: "POST /w/{workspace}/signals/retention", Permission: account.ManageWorkspace, member: s.setRetention},
 

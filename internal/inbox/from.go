@@ -12,7 +12,7 @@ import (
 // An Address is what came with a key from one address, ever. These counts outlive
 // the requests that they count.
 type Address struct {
-	Address  string    `db:"address"` // "other": those beyond the first 1,000
+	Address  string    `db:"address"`  // "other": those beyond the first 1,000
 	Accepted int64     `db:"accepted"` // duplicates too
 	Refused  int64     `db:"refused"`
 	FirstAt  time.Time `db:"first_at"`
