@@ -197,7 +197,7 @@ var errorCodes = []struct {
 	},
 	{
 		"unauthorized", "UNAUTHORIZED", 401, "The credentials do not hold",
-		"There are no credentials, or they are wrong, inactive or expired, or the signature does not match the body or is more than 5 minutes away, or the key has no secret yet, or the workspace or key id is unknown. All of these get the same detail. hints may add what can be told from the request alone: a header that came twice or can’t be read, a timestamp that is too old.",
+		"There are no credentials, or they are wrong, inactive, expired or reported as leaked, or the signature does not match the body or is more than 5 minutes away, or the key has no secret yet, or the workspace or key id is unknown. All of these get the same detail. hints may add what can be told from the request alone: a header that came twice or can’t be read, a timestamp that is too old.",
 		"Check that the API key has 42 characters and starts with khk_, that the secret is this key’s, that the raw body is signed before anything changes it, that the signature is the one that the key’s scheme asks for (see Sending), that your clock is right (serverTime tells ours), and that a signature to /api/webhooks/signals comes with X-Workspace-ID. The request id leads whoever runs the key to the reason.",
 		"The credentials are missing or do not hold.",
 	},

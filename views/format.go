@@ -50,6 +50,20 @@ func left(t, now time.Time) string {
 	return plural(int64(d.Hours()/24), "day", "days")
 }
 
+// remaining is how long it is until t, without a word before it.
+func remaining(t, now time.Time) string {
+	switch d := t.Sub(now); {
+	case d < time.Minute:
+		return "less than a minute left"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min left", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h left", int(d.Hours()))
+	default:
+		return plural(int64(d.Hours()/24), "day", "days") + " left"
+	}
+}
+
 // number writes n with commas between thousands.
 func number(n int64) string {
 	digits := strconv.FormatInt(n, 10)

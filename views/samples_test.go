@@ -64,10 +64,28 @@ func keyRows() []views.KeyRow {
 
 func keysPage(theme string) views.KeysPage {
 	return views.KeysPage{
-		Page: sample("Keys", "/w/"+slug+"/keys", theme), Rows: keyRows(),
+		Page: sample("Keys", "/w/"+slug+"/keys", theme), Rows: keyRows(), Total: 7, CanEdit: true,
 		Counts: views.KeyCounts{All: 7, Active: 5, Expiring: 2, NeverUsed: 1, Idle: 1, Inactive: 2},
-		Stats:  views.KeyStats{Requests: 50976, Refused: 65, NextToExpire: "Carrier ETA feed", NextExpiresAt: at(-30 * time.Hour)},
+		Stats:  views.KeyStats{Requests: 50976, Refused: 65, NextExpiresAt: at(-30 * time.Hour)},
 	}
+}
+
+// batchPage is a batch of four keys, three of which are done if it began.
+func batchPage(theme, action string, began bool) views.KeyBatchPage {
+	p := views.KeyBatchPage{
+		Page: sample("Keys", "/w/"+slug+"/batches/"+keyID, theme), ID: keyID, Action: action, Began: began, Keys: 4, OwnerName: "Priya Raman",
+		Owners: owners, LatestUse: at(8 * time.Second),
+	}
+	keys := []views.BatchKey{{ID: keyID, Name: "Warehouse scanner fleet", Busy: true, LastUsedAt: at(8 * time.Second)}, {ID: keyID, Name: "Load-test rig"}}
+	if !began {
+		p.Left, p.Busy, p.Foreign, p.Needless, p.Came = 4, 1, 1, 1, 1
+		p.Errors = map[string]map[string]string{"deactivate": {"confirm": "Type the number of keys to confirm."}, "owner": {"owner": "Choose who answers for the keys."}}[action]
+		p.Groups = []views.BatchGroup{{Total: 4, Keys: keys}}
+		return p
+	}
+	p.Done = 3
+	p.Groups = []views.BatchGroup{{Outcome: "not_own", Total: 1, Keys: keys[:1]}, {Outcome: "done", Total: 3, Keys: keys}}
+	return p
 }
 
 func keyForm() views.KeyForm {
@@ -210,7 +228,10 @@ func keyPages(theme string) map[string]templ.Component {
 	service.Scheme, service.APIKey, service.Warnings = schemes()[1], "", []string{"Another key has the same secret."}
 	idle := deactivatePage(theme)
 	idle.InUse = false
-	return map[string]templ.Component{
+	all := handoverPages(theme)
+	maps.Copy(all, map[string]templ.Component{
+		"batch-ask": views.KeyBatch(batchPage(theme, "deactivate", false)), "batch-done": views.KeyBatch(batchPage(theme, "deactivate", true)),
+		"batch-owner": views.KeyBatch(batchPage(theme, "owner", false)), "batch-back": views.KeyBatch(batchPage(theme, "reactivate", true)),
 		"keys": views.Keys(keysPage(theme)), "keys-flash": views.Keys(full), "keys-empty": views.Keys(empty), "keys-no-match": views.Keys(noMatch),
 		"key-new":           views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys/new", theme), Form: keyForm(), Owners: owners, Schemes: schemes(), HookURL: "https://hooks.harbourpine.example"}),
 		"key-new-errors":    views.KeyNew(views.KeyNewPage{Page: sample("Create key", "/w/"+slug+"/keys", theme), Form: wrongForm(), Owners: owners, Schemes: schemes(), HookURL: "https://hooks.harbourpine.example"}),
@@ -221,6 +242,30 @@ func keyPages(theme string) map[string]templ.Component {
 		"key":               views.Key(keyPage(theme)), "key-inactive": views.Key(inactive), "key-secret-missing": views.Key(missing),
 		"key-created-service": views.KeyCreated(service),
 		"key-deactivate":      views.KeyDeactivate(deactivatePage(theme)), "key-deactivate-idle": views.KeyDeactivate(idle),
+	})
+	return all
+}
+
+// handoverPages are both sides of a hand-over link.
+func handoverPages(theme string) map[string]templ.Component {
+	link := views.HandoverFacts{ID: keyID, Recipient: "Priya Raman", MadeBy: "Ada Okonkwo", MadeAt: now, Until: now, State: views.LinkWaiting}
+	facts := views.HandedFacts{
+		LinkPath: "/handover/" + keyID, Team: "Harbour & Pine", MadeBy: "Ada Okonkwo", KeyID: keyID, KeyName: "Warehouse returns desk", Recipient: "Priya Raman", Scheme: genericScheme(),
+		HookURL: "https://hooks.harbourpine.example/hooks/" + keyID, Until: now, MadeAt: now, Replaces: true, Overlap: 24 * time.Hour, Status: views.KeyActive,
+		Credentials: []views.HandedCredential{{What: "api_key", Works: true}, {What: "secret", Works: true}}, Working: true,
+	}
+	refused := views.HandedRow{ID: keyID, At: now, Outcome: "refused", Status: 403, Reason: "The address is not allowed.", AskMaker: true, Section: "forbidden", Address: "192.0.2.1", Allowed: []string{"198.51.100.0/24"}}
+	frame := bare("Warehouse returns desk", "/handover/"+keyID, theme)
+	created := createdPage(theme)
+	created.Page, created.First.Link = frame, facts.LinkPath
+	return map[string]templ.Component{
+		"handover":      views.HandOver(views.HandoverPage{Page: sample("Hand over", "/w/"+slug+"/keys", theme), KeyID: keyID, KeyName: "Warehouse returns desk", Scheme: genericScheme(), Replaces: true, Waiting: &link, Form: views.HandoverForm{Overlap: "24h"}}),
+		"handover-made": views.HandoverMade(views.HandoverMadePage{Page: sample("Send this link", "/w/"+slug+"/keys", theme), KeyID: keyID, KeyName: "Warehouse returns desk", Scheme: genericScheme(), Link: link, URL: "https://keyhook.harbourpine.example/handover/x?token=" + apiKey}),
+		"handed-ask":    views.HandedAsk(views.HandedPage{Page: frame, HandedFacts: facts}),
+		"handed-shown":  views.HandedShown(views.HandedShownPage{KeyCreatedPage: created, Path: facts.LinkPath, MadeBy: "Ada Okonkwo"}),
+		"handed-status": views.HandedStatus(views.HandedPage{Page: frame, HandedFacts: facts, Rows: []views.HandedRow{refused}, LastRefused: &refused, LastAccepted: &now}),
+		"handed-over":   views.HandedOver(views.HandedPage{Page: frame, HandedFacts: facts}),
+		"handed-gone":   views.HandedGone(views.GonePage{Page: frame}),
 	}
 }
 

@@ -84,7 +84,7 @@ func TestHeaders(t *testing.T) {
 	key := "/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()
 	nonces := map[string]bool{}
 	for _, path := range []string{
-		"/sign-in", "/docs/send", "/docs/errors", "/nothing", "/", "/workspaces", "/w/" + s.home.slug + "/keys", "/w/" + s.home.slug + "/keys/new",
+		"/sign-in", "/docs/send", "/docs/errors", "/nothing", "/", "/workspaces", "/w/" + s.home.slug + "/keys", "/w/" + s.home.slug + "/keys/new", "/w/" + s.home.slug + "/keys/import",
 		key, key + "/first", key + "/deliveries", key + "/edit", key + "/deactivate", key + "/deactivate/dialog", "/setup", "/password", "/account/password",
 		"/docs/read", "/w/" + s.home.slug + "/signals", "/w/" + s.home.slug + "/signals/" + s.home.at.String(), "/w/" + s.home.slug + "/signals/retention",
 		"/w/" + s.home.slug + "/tokens", "/w/" + s.home.slug + "/tokens/new", "/w/" + s.home.slug + "/tokens/" + s.home.token.ID.String(),

@@ -18,29 +18,56 @@ var expected = map[string]struct {
 	member, auditor int    // owner and admin get what a member gets of their own key
 	form            string // what a POST sends
 }{
-	"GET /w/{workspace}/{$}":                          {303, 303, ""},
-	"GET /w/{workspace}/keys":                         {200, 200, ""},
-	"GET /w/{workspace}/keys/new":                     {200, 403, ""},
-	"POST /w/{workspace}/keys":                        {422, 403, "name="},
-	"GET /w/{workspace}/keys/{key}":                   {200, 200, ""},
-	"GET /w/{workspace}/keys/{key}/deliveries":        {200, 200, ""},
-	"GET /w/{workspace}/keys/{key}/first":             {200, 200, ""},
-	"POST /w/{workspace}/keys/{key}/saved":            {403, 403, "saved=true"}, // shown to none of them
-	"POST /w/{workspace}/keys/{key}/secret":           {422, 403, "secret=short"},
-	"GET /w/{workspace}/keys/{key}/edit":              {200, 403, ""},
-	"POST /w/{workspace}/keys/{key}/edit":             {422, 403, "name="},
-	"GET /w/{workspace}/keys/{key}/deactivate":        {200, 403, ""},
-	"GET /w/{workspace}/keys/{key}/deactivate/dialog": {200, 403, ""},
-	"POST /w/{workspace}/keys/{key}/deactivate":       {303, 403, ""},
-	"POST /w/{workspace}/keys/{key}/reactivate":       {303, 403, ""},
-	"GET /w/{workspace}/keys/{key}/rotate":            {200, 403, ""},
-	"GET /w/{workspace}/keys/{key}/rotate/dialog":     {200, 403, ""},
-	"POST /w/{workspace}/keys/{key}/rotate":           {422, 403, "what=both"},
-	"GET /w/{workspace}/keys/{key}/overlap":           {200, 200, ""},
-	"GET /w/{workspace}/keys/{key}/overlap/end":       {303, 403, ""}, // there is none
-	"POST /w/{workspace}/keys/{key}/overlap/end":      {409, 403, "what=both"},
-	"POST /w/{workspace}/keys/{key}/overlap/move":     {422, 403, "what=both"},
-	"POST /w/{workspace}/keys/{key}/overlap/undo":     {409, 403, "what=both"},
+	"GET /w/{workspace}/{$}":                           {303, 303, ""},
+	"GET /w/{workspace}/overview":                      {200, 200, ""},
+	"GET /w/{workspace}/keys":                          {200, 200, ""},
+	"GET /w/{workspace}/keys/new":                      {200, 403, ""},
+	"POST /w/{workspace}/keys":                         {422, 403, "name="},
+	"GET /w/{workspace}/keys/import":                   {403, 403, ""},
+	"POST /w/{workspace}/keys/import":                  {403, 403, "do=table"},
+	"GET /w/{workspace}/keys/{key}":                    {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/deliveries":         {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/first":              {200, 200, ""},
+	"POST /w/{workspace}/keys/{key}/saved":             {403, 403, "saved=true"}, // shown to none of them
+	"POST /w/{workspace}/keys/{key}/secret":            {422, 403, "secret=short"},
+	"GET /w/{workspace}/keys/{key}/edit":               {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/edit":              {422, 403, "name="},
+	"GET /w/{workspace}/keys/{key}/deactivate":         {200, 403, ""},
+	"GET /w/{workspace}/keys/{key}/deactivate/dialog":  {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/deactivate":        {303, 403, ""},
+	"POST /w/{workspace}/keys/{key}/reactivate":        {303, 403, ""},
+	"GET /w/{workspace}/keys/{key}/rotate":             {200, 403, ""},
+	"GET /w/{workspace}/keys/{key}/rotate/dialog":      {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/rotate":            {422, 403, "what=both"},
+	"GET /w/{workspace}/keys/{key}/overlap":            {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/overlap/end":        {303, 403, ""}, // there is none
+	"POST /w/{workspace}/keys/{key}/overlap/end":       {409, 403, "what=both"},
+	"POST /w/{workspace}/keys/{key}/overlap/move":      {422, 403, "what=both"},
+	"POST /w/{workspace}/keys/{key}/overlap/undo":      {409, 403, "what=both"},
+	"GET /w/{workspace}/keys/{key}/handover":           {403, 403, ""},
+	"POST /w/{workspace}/keys/{key}/handover":          {403, 403, "recipient="},
+	"POST /w/{workspace}/keys/{key}/handover/withdraw": {403, 403, "link=x"},
+
+	"GET /w/{workspace}/keys/{key}/from":         {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/suspect":      {403, 403, ""},
+	"POST /w/{workspace}/keys/{key}/suspect":     {403, 403, "reason="},
+	"POST /w/{workspace}/keys/{key}/suspect/end": {403, 403, "mark=x"},
+	"GET /w/{workspace}/signals/erase":           {403, 403, ""},
+	"GET /w/{workspace}/signals/erase/list":      {403, 403, ""},
+	"POST /w/{workspace}/signals/erase":          {403, 403, "ref="},
+
+	"GET /w/{workspace}/keys/{key}/leak":            {200, 403, ""},
+	"GET /w/{workspace}/keys/{key}/leak/dialog":     {200, 403, ""},
+	"POST /w/{workspace}/keys/{key}/leak":           {422, 403, ""},
+	"GET /w/{workspace}/keys/{key}/leaked":          {303, 303, ""}, // nothing was reported
+	"GET /w/{workspace}/keys/{key}/leaked/attempts": {404, 404, ""},
+	"POST /w/{workspace}/keys/{key}/leaked/renew":   {409, 403, ""},
+
+	"POST /w/{workspace}/keys/export":          {200, 200, "format=csv"},
+	"POST /w/{workspace}/batches":              {422, 403, "do=deactivate"}, // nothing is ticked
+	"GET /w/{workspace}/batches/{batch}":       {200, 403, ""},
+	"POST /w/{workspace}/batches/{batch}":      {303, 403, ""},
+	"POST /w/{workspace}/batches/{batch}/undo": {303, 403, ""},
 
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
@@ -59,8 +86,14 @@ var expected = map[string]struct {
 
 // forManagers says what owner and admin get where a member may not.
 var forManagers = map[string]int{
+	"GET /w/{workspace}/keys/import": 200, "POST /w/{workspace}/keys/import": 422,
+	"GET /w/{workspace}/keys/{key}/suspect": 200, "POST /w/{workspace}/keys/{key}/suspect": 422,
+	"POST /w/{workspace}/keys/{key}/suspect/end": 404, // there is none
+	"GET /w/{workspace}/signals/erase":           200, "GET /w/{workspace}/signals/erase/list": 200, "POST /w/{workspace}/signals/erase": 422,
 	"GET /w/{workspace}/signals/retention": 200, "POST /w/{workspace}/signals/retention": 422,
-	"GET /w/{workspace}/tokens": 200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
+	"GET /w/{workspace}/keys/{key}/handover": 200, "POST /w/{workspace}/keys/{key}/handover": 422,
+	"POST /w/{workspace}/keys/{key}/handover/withdraw": 404, // there is none
+	"GET /w/{workspace}/tokens":                        200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
 	"GET /w/{workspace}/tokens/{token}": 200, "GET /w/{workspace}/tokens/{token}/deactivate": 200,
 	"POST /w/{workspace}/tokens/{token}/deactivate": 303, "POST /w/{workspace}/tokens/{token}/reactivate": 303,
 }
@@ -69,6 +102,7 @@ var forManagers = map[string]int{
 var open = []string{
 	"GET /static/", "POST /csp-report", "POST /preferences/theme", "GET /docs/send", "GET /docs/errors", "GET /docs/read", "GET /docs", "GET /setup", "POST /setup",
 	"GET /password", "POST /password", "GET /sign-in", "POST /sign-in", "POST /sign-out", "GET /{$}", "GET /account/password",
+	"GET /handover/{link}", "POST /handover/{link}", "GET /handover/{link}/first", "POST /handover/{link}/saved",
 	"POST /account/password", "GET /workspaces", "GET /workspaces/new", "POST /workspaces", "/",
 }
 
@@ -77,7 +111,7 @@ var open = []string{
 var othersKey = []string{
 	"POST /w/{workspace}/keys/{key}/secret", "POST /w/{workspace}/keys/{key}/edit", "POST /w/{workspace}/keys/{key}/deactivate", "POST /w/{workspace}/keys/{key}/reactivate",
 	"POST /w/{workspace}/keys/{key}/rotate", "POST /w/{workspace}/keys/{key}/overlap/end", "POST /w/{workspace}/keys/{key}/overlap/move",
-	"POST /w/{workspace}/keys/{key}/overlap/undo",
+	"POST /w/{workspace}/keys/{key}/overlap/undo", "POST /w/{workspace}/keys/{key}/leak", "POST /w/{workspace}/keys/{key}/leaked/renew",
 }
 
 // TestRoles asks every route as everybody, for what is theirs, another
@@ -109,7 +143,7 @@ func TestRoles(t *testing.T) {
 		}
 		ask := func(c *client, slug, key string) answer {
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			return c.do(method, path, form)
 		}
@@ -174,7 +208,7 @@ func TestOthersKeys(t *testing.T) {
 			t.Errorf("%s changed something:\n%s", pattern, diff)
 		}
 	}
-	if got := c.get("/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()); strings.Contains(got.body, `/deactivate"`) || strings.Contains(got.body, `/rotate"`) {
+	if got := c.get("/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()); strings.Contains(got.body, `/deactivate"`) || strings.Contains(got.body, `/rotate"`) || strings.Contains(got.body, `/leak"`) {
 		t.Error("the page offers what would be refused")
 	}
 }
@@ -185,11 +219,15 @@ func (s *stage) state() (rows []string) {
 	const query = `
 		SELECT 'key ' || id || name || is_active || note FROM webhook_keys
 		UNION ALL SELECT 'token ' || id || name || is_active FROM tokens
-		UNION ALL SELECT 'credential ' || id || coalesce(expires_at::text, '') || coalesce(ended_at::text, '') FROM webhook_key_credentials
+		UNION ALL SELECT 'credential ' || id || coalesce(expires_at::text, '') || coalesce(ended_at::text, '') || coalesce(leaked_at::text, '') || (sealed IS NULL) FROM webhook_key_credentials
 		UNION ALL SELECT 'entry ' || chain || seq FROM audit_log
 		UNION ALL SELECT 'user ' || id || name FROM users
 		UNION ALL SELECT 'workspace ' || id || name FROM workspaces
 		UNION ALL SELECT 'member ' || workspace_id || user_id || role FROM memberships
+		UNION ALL SELECT 'import ' || id FROM import_drafts
+		UNION ALL SELECT 'link ' || id || recipient || coalesce(used_at::text, '') || coalesce(withdrawn_at::text, '') || coalesce(saved_at::text, '') FROM key_handovers
+		UNION ALL SELECT 'mark ' || id || coalesce(ended_at::text, '') FROM suspect_ranges
+		UNION ALL SELECT 'erasure ' || id FROM erasures
 		UNION ALL SELECT 'nonce ' || nonce FROM form_nonces ORDER BY 1`
 	if err := s.Raw().Select(&rows, query); err != nil {
 		s.t.Fatal(err)
@@ -208,7 +246,7 @@ func TestCrossOrigin(t *testing.T) {
 		if method != http.MethodPost {
 			continue
 		}
-		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String()).Replace(path)
+		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String(), "{batch}", s.home.batch.String()).Replace(path)
 		if path == "/sign-out" || path == "/csp-report" {
 			path += "?" // asked like the others, but it would end the session
 		}

@@ -47,7 +47,19 @@ func (s *Server) renderKey(w http.ResponseWriter, r *http.Request, m account.Mem
 	if page.Deliveries, err = s.deliveries(r, m, key); err != nil {
 		return err
 	}
+	if page.Ghosts, err = s.ghostUse(r, m, key, frame.Now); err != nil {
+		return err
+	}
 	if page.Overlaps, err = s.overlapParts(r, m, key); err != nil {
+		return err
+	}
+	for i := range page.Overlaps {
+		o := &page.Overlaps[i]
+		if o.Error = errors["end-"+o.What]; o.Error != "" {
+			o.Choice, o.ChosenDay = r.PostFormValue("overlap"), r.PostFormValue("until")
+		}
+	}
+	if page.Handovers, err = s.handovers(r, m, key); err != nil {
 		return err
 	}
 	if page.Trail, err = s.trailOf(r, m, key.ID); err != nil {
@@ -70,9 +82,9 @@ func inUse(key keyring.Key, now time.Time) bool {
 func keyFacts(key keyring.Key, now time.Time) views.KeyFacts {
 	facts := views.KeyFacts{
 		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Fingerprint: key.Fingerprint, Scheme: schemeInfo(key.Scheme),
-		LacksSecret: key.LacksSecret(), Status: views.KeyStatus(key.StatusAt(now)), Active: key.Active, Source: key.Source, Owner: key.OwnerName,
+		LacksSecret: key.LacksSecret(), Bare: key.Bare(), Leaked: key.Leaked(), LeakedAt: key.LeakedAt, Status: views.KeyStatus(key.StatusAt(now)), Active: key.Active, Source: key.Source, Owner: key.OwnerName,
 		CreatedBy: key.CreatedByName, CreatedAt: key.CreatedAt, LastUsedAt: key.LastUsedAt, LastRefusedAt: key.LastRefusedAt,
-		ExpiresAt: key.ExpiresAt, RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
+		ExpiresAt: key.ExpiresAt, RotatingUntil: key.RotatingUntil, RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
 		AllowedCIDRs: key.AllowedCIDRs, OtherSources: key.OtherSources, RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer,
 		IdenticalBodies: bodiesOf(key), Note: key.Note, Labels: key.Labels,
 	}
@@ -214,6 +226,16 @@ func changes(entry audit.Entry) []views.Change {
 	}
 	slices.SortFunc(list, func(a, b views.Change) int { return strings.Compare(a.Field, b.Field) })
 	return list
+}
+
+// differences lists fields as the trail would.
+func differences(before, after audit.Fields) []views.Change {
+	was, errWas := json.Marshal(before)
+	is, errIs := json.Marshal(after)
+	if errWas != nil || errIs != nil {
+		return nil
+	}
+	return changes(audit.Entry{Before: string(was), After: string(is)})
 }
 
 // readable writes a stored value as people would.

@@ -26,7 +26,7 @@ func readKeyForm(r *http.Request) views.KeyForm {
 		RequireSignature: get("require_signature") != "", AllowInURL: get("allow_in_url") != "",
 		AllowedCIDRs: get("allowed_cidrs"), OtherSources: get("other_sources"), RateLimit: get("rate_limit"), RatePer: get("rate_per"),
 		DailyQuota: get("daily_quota"), RefPointer: get("ref_pointer"), IdenticalBodies: get("identical_bodies"),
-		Note: get("note"), Labels: get("labels"), Nonce: get("form_nonce"),
+		Note: get("note"), Labels: get("labels"), Give: get("give"), Nonce: get("form_nonce"), Seen: get("seen"),
 	}
 }
 
@@ -133,7 +133,7 @@ func formOf(key keyring.Key) views.KeyForm {
 		Name: key.Name, Scheme: key.Scheme, Source: key.Source, Expiry: "keep", RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
 		AllowedCIDRs: strings.Join(key.AllowedCIDRs, "\n"), OtherSources: strings.Join(key.OtherSources, "\n"),
 		RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer, IdenticalBodies: bodiesOf(key), Note: key.Note,
-		Labels: strings.Join(key.Labels, ", "),
+		Labels: strings.Join(key.Labels, ", "), Seen: key.Edition(),
 	}
 	if key.OwnerID != nil {
 		form.Owner = key.OwnerID.String()
@@ -144,7 +144,9 @@ func formOf(key keyring.Key) views.KeyForm {
 	if key.DailyQuota != nil {
 		form.DailyQuota = strconv.Itoa(*key.DailyQuota)
 	}
-	if key.ExpiresAt != nil {
+	if key.ExpiresAt == nil {
+		form.Expiry = "never"
+	} else {
 		form.ExpiresOn = key.ExpiresAt.UTC().Format(time.DateOnly)
 	}
 	return form

@@ -48,6 +48,10 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request, m account.Memb
 	if f, bad := fault.Of(keyring.CheckSecret(draft.Scheme, secret)); secret != "" && bad {
 		wrong["secret"] = f.Message + " Paste it again."
 	}
+	byLink := form.Give == "link"
+	if byLink && secret != "" {
+		wrong["secret"] = "A secret is given, and the recipient is to make or paste it. Leave it out, or don’t send a link."
+	}
 	if len(wrong) > 0 {
 		return s.refuseForm(w, r, m, form, wrong, draft)
 	}
@@ -59,7 +63,7 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request, m account.Memb
 	if err != nil {
 		return err
 	}
-	issued, err := s.issue(r, m, draft, secret, form.Nonce)
+	issued, err := s.issue(r, m, draft, secret, form.Nonce, byLink)
 	if already, ok := errors.AsType[*keyring.AlreadyIssued](err); ok {
 		return s.showAlready(w, r, m, already)
 	}
@@ -69,13 +73,19 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request, m account.Memb
 	if err != nil {
 		return err
 	}
+	if byLink {
+		return redirect(w, r, keysPath(m, issued.Key.ID.String(), "handover"))
+	}
 	if !issued.Shows() {
 		return s.tellIssued(w, r, m, issued)
 	}
 	return s.showIssued(w, r, m, frame, issued)
 }
 
-func (s *Server) issue(r *http.Request, m account.Member, draft keyring.Draft, secret, nonce string) (keyring.Issued, error) {
+func (s *Server) issue(r *http.Request, m account.Member, draft keyring.Draft, secret, nonce string, byLink bool) (keyring.Issued, error) {
+	if byLink {
+		return s.keys.IssueWithout(r.Context(), s.actor(r, m), draft, nonce)
+	}
 	if secret == "" {
 		return s.keys.Issue(r.Context(), s.actor(r, m), draft, nonce)
 	}
@@ -125,6 +135,9 @@ func (s *Server) showIssued(w http.ResponseWriter, r *http.Request, m account.Me
 func (s *Server) showAlready(w http.ResponseWriter, r *http.Request, m account.Member, already *keyring.AlreadyIssued) error {
 	if info := schemeInfo(already.Key.Scheme); !info.HasAPIKey && !info.MakesSecret {
 		return redirect(w, r, keysPath(m, already.Key.ID.String())) // nothing was shown
+	}
+	if already.Key.Bare() {
+		return redirect(w, r, keysPath(m, already.Key.ID.String(), "handover")) // nor here, yet
 	}
 	page, err := s.page(w, r, m, "Already shown")
 	if err != nil {

@@ -1,9 +1,12 @@
 package web
 
 import (
-	"cmp"
+	"context"
+	"math"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,47 +19,153 @@ import (
 	"keyhook/views"
 )
 
-// showKeys lists the workspace's keys. Status, search and order are in the
+const keysOnPage = 100
+
+// showKeys lists the workspace's keys. Status, search, order and place are in the
 // address, so that a view can be kept and shared.
 func (s *Server) showKeys(w http.ResponseWriter, r *http.Request, m account.Member) error {
-	keys, err := s.keys.List(r.Context(), m.Workspace.ID)
-	if err != nil {
-		return err
-	}
-	now := time.Now().UTC()
-	hours, err := s.events.Hourly(r.Context(), m.Workspace.ID, now.Add(-24*time.Hour))
-	if err != nil {
-		return err
-	}
+	return s.renderKeys(w, r, m, http.StatusOK, r.URL.Query(), "")
+}
+
+// renderKeys shows the list that query asks for, with what was wrong with what was
+// done from it.
+func (s *Server) renderKeys(w http.ResponseWriter, r *http.Request, m account.Member, status int, query url.Values, problem string) error {
 	frame, err := s.page(w, r, m, "Keys")
 	if err != nil {
 		return err
 	}
-	query := r.URL.Query()
+	list, err := s.listOf(r, m, query, frame.Now)
+	if err != nil {
+		return err
+	}
+	loads, err := s.events.LoadsOf(r.Context(), m.Workspace.ID, frame.Now.Add(-24*time.Hour))
+	if err != nil {
+		return err
+	}
 	page := views.KeysPage{
-		Page: frame, Status: known(query.Get("status"), tabs), Sort: known(query.Get("sort"), orders),
-		Query: strings.ToValidUTF8(strings.TrimSpace(query.Get("q")), ""),
+		Page: frame, Status: string(list.filter.Claim), Sort: string(list.window.Order), Query: list.filter.Search, Problem: problem, CanEdit: m.Can(account.EditKeys),
 	}
-	for _, key := range keys {
-		row := keyRow(key, hours[key.ID], now)
-		count(&page, row)
-		if matches(row, page) {
-			page.Rows = append(page.Rows, row)
-		}
+	if page.Counts, page.Stats, err = s.countKeys(r, m, list, loads); err != nil {
+		return err
 	}
-	sortRows(page.Rows, page.Sort)
-	return render(w, r, http.StatusOK, views.Keys(page))
+	if err := s.fillKeys(r, m, list, loads, &page); err != nil {
+		return err
+	}
+	if list.filter.Owner != nil {
+		page.Owner, page.OwnerName = list.filter.Owner.String(), s.nameOf(r, m, *list.filter.Owner)
+	}
+	return render(w, r, status, views.Keys(page))
 }
 
-var (
-	tabs   = []string{"active", "expiring", "never-used", "idle", "inactive"}
-	orders = []string{"last-used", "name", "newest"}
-)
+// A keyList is what an address of the list asks for.
+type keyList struct {
+	filter keyring.Filter
+	window keyring.Window
+	at     time.Time
+}
 
-// known returns value if it is one of those, else "".
-func known(value string, those []string) string {
-	if slices.Contains(those, value) {
-		return value
+var orders = []keyring.Order{keyring.ByLastUsed, keyring.ByName, keyring.ByNewest}
+
+// listOf reads a list's address, or the form that stands for one. What it does not
+// know it passes over.
+func (s *Server) listOf(r *http.Request, m account.Member, query url.Values, now time.Time) (list keyList, err error) {
+	list.at, list.window.Limit = now, keysOnPage
+	list.filter = keyring.Filter{At: now, Search: strings.ToValidUTF8(strings.TrimSpace(query.Get("q")), ""), Owner: idIn(query, "owner")}
+	if claim := keyring.Claim(query.Get("status")); slices.Contains(keyring.Claims(), claim) {
+		list.filter.Claim = claim
+	}
+	if order := keyring.Order(query.Get("sort")); slices.Contains(orders, order) {
+		list.window.Order = order
+	}
+	list.window.After, list.window.Until = placeIn(query, "after"), placeIn(query, "until")
+	list.filter.Ghosts, err = s.haunted(r.Context(), m.Workspace.ID, now)
+	return list, err
+}
+
+// haunted returns the keys with whose stopped credentials somebody still sends.
+func (s *Server) haunted(ctx context.Context, workspace uuid.UUID, now time.Time) ([]uuid.UUID, error) {
+	found, err := s.events.Ghosts(ctx, workspace, uuid.Nil, now)
+	if err != nil {
+		return nil, err
+	}
+	works, err := s.keys.Working(ctx, idsOf(found, func(g inbox.Ghost) uuid.UUID { return g.KeyID }))
+	return inbox.Haunted(found, works), err
+}
+
+// placeIn reads a place such as 12.018f….
+func placeIn(query url.Values, name string) *keyring.Place {
+	rank, key, _ := strings.Cut(query.Get(name), ".")
+	n, err := strconv.ParseInt(rank, 10, 64)
+	id, wrong := uuid.Parse(key)
+	if err != nil || wrong != nil || n == math.MinInt64 {
+		return nil
+	}
+	return &keyring.Place{Rank: n, Key: id}
+}
+
+// countKeys returns the numbers on the tabs and the facts above the list, which are
+// about all keys, whatever the list shows.
+func (s *Server) countKeys(r *http.Request, m account.Member, list keyList, loads []inbox.Load) (views.KeyCounts, views.KeyStats, error) {
+	n, err := s.keys.CountAll(r.Context(), m.Workspace.ID, list.at, list.filter.Ghosts)
+	stats := views.KeyStats{NextExpiresAt: n.NextExpiresAt}
+	for _, load := range loads {
+		stats.Requests += load.Requests
+		stats.Refused += load.Refused
+	}
+	return views.KeyCounts{
+		All: n.All, Active: n.Active, Expiring: n.Expiring, NeverUsed: n.NeverUsed, Idle: n.Idle, Idle90: n.Idle90,
+		NeverExpires: n.NeverExpires, OwnerGone: n.OwnerGone, GhostUse: n.GhostUse, Inactive: n.Inactive,
+	}, stats, err
+}
+
+// fillKeys adds the rows, and the ways to those before and behind them. A page
+// whose keys all left the list is the first one.
+func (s *Server) fillKeys(r *http.Request, m account.Member, list keyList, loads []inbox.Load, page *views.KeysPage) error {
+	for _, load := range loads {
+		list.window.Loads = append(list.window.Loads, keyring.Load{Key: load.KeyID, Requests: load.Requests})
+	}
+	listing, err := s.keys.Page(r.Context(), m.Workspace.ID, list.filter, list.window)
+	if err == nil && len(listing.Keys) == 0 && (list.window.After != nil || list.window.Until != nil) {
+		list.window.After, list.window.Until = nil, nil
+		listing, err = s.keys.Page(r.Context(), m.Workspace.ID, list.filter, list.window)
+	}
+	if err != nil {
+		return err
+	}
+	var ids []uuid.UUID
+	for _, key := range listing.Keys {
+		ids = append(ids, key.ID)
+	}
+	hours, err := s.events.Hourly(r.Context(), m.Workspace.ID, ids, list.at.Add(-24*time.Hour))
+	if err != nil {
+		return err
+	}
+	for _, key := range listing.Keys {
+		row := keyRow(key, hours[key.ID], list.at)
+		row.Ghost = slices.Contains(list.filter.Ghosts, key.ID)
+		page.Rows = append(page.Rows, row)
+	}
+	page.Total, page.Prev, page.Next = listing.Total, placeText(listing.Prev), placeText(listing.Next)
+	return nil
+}
+
+func placeText(place *keyring.Place) string {
+	if place == nil {
+		return ""
+	}
+	return strconv.FormatInt(place.Rank, 10) + "." + place.Key.String()
+}
+
+// nameOf is a member's name; somebody else has none here.
+func (s *Server) nameOf(r *http.Request, m account.Member, user uuid.UUID) string {
+	members, err := s.accounts.Members(r.Context(), m.Workspace.ID)
+	if err != nil {
+		return ""
+	}
+	for _, member := range members {
+		if member.User.ID == user {
+			return member.User.Name
+		}
 	}
 	return ""
 }
@@ -65,7 +174,7 @@ func keyRow(key keyring.Key, counts []inbox.HourCount, now time.Time) views.KeyR
 	return views.KeyRow{
 		ID: key.ID.String(), Name: key.Name, Hint: key.Hint, Scheme: schemeInfo(key.Scheme).Title, Status: views.KeyStatus(key.StatusAt(now)),
 		Labels: key.Labels, Owner: key.OwnerName, CreatedBy: key.CreatedByName, LastUsedAt: key.LastUsedAt,
-		LastRefusedAt: key.LastRefusedAt, ExpiresAt: key.ExpiresAt, CreatedAt: key.CreatedAt,
+		LastRefusedAt: key.LastRefusedAt, ExpiresAt: key.ExpiresAt, RotatingUntil: key.RotatingUntil, CreatedAt: key.CreatedAt,
 		Hours: hourly(counts, now, 24),
 	}
 }
@@ -85,86 +194,6 @@ func hourly(counts []inbox.HourCount, now time.Time, n int) []views.Count {
 		}
 	}
 	return bars
-}
-
-// count adds a row to the numbers on the tabs and to the facts above the list,
-// which are about all keys, whatever the list shows.
-func count(page *views.KeysPage, row views.KeyRow) {
-	page.Counts.All++
-	switch row.Status {
-	case views.KeyInactive, views.KeyExpired:
-		page.Counts.Inactive++
-	default:
-		page.Counts.Active++
-		if row.ExpiresAt != nil && (page.Stats.NextExpiresAt == nil || row.ExpiresAt.Before(*page.Stats.NextExpiresAt)) {
-			page.Stats.NextToExpire, page.Stats.NextExpiresAt = row.Name, row.ExpiresAt
-		}
-	}
-	switch row.Status {
-	case views.KeyExpiring:
-		page.Counts.Expiring++
-	case views.KeyNeverUsed:
-		page.Counts.NeverUsed++
-	case views.KeyIdle:
-		page.Counts.Idle++
-	}
-	for _, hour := range row.Hours {
-		page.Stats.Requests += hour.Accepted + hour.Duplicate + hour.Refused
-		page.Stats.Refused += hour.Refused
-	}
-}
-
-// matches reports whether a row belongs under the tab and to the search.
-func matches(row views.KeyRow, page views.KeysPage) bool {
-	stopped := row.Status == views.KeyInactive || row.Status == views.KeyExpired
-	switch page.Status {
-	case "":
-	case "active":
-		if stopped {
-			return false
-		}
-	case "inactive":
-		if !stopped {
-			return false
-		}
-	default:
-		if string(row.Status) != page.Status {
-			return false
-		}
-	}
-	query := strings.ToLower(page.Query)
-	for _, text := range append([]string{row.Name, row.Hint, row.ID, row.Owner}, row.Labels...) {
-		if strings.Contains(strings.ToLower(text), query) {
-			return true
-		}
-	}
-	return false
-}
-
-func sortRows(rows []views.KeyRow, order string) {
-	total := func(row views.KeyRow) (n int64) {
-		for _, hour := range row.Hours {
-			n += hour.Accepted + hour.Duplicate + hour.Refused
-		}
-		return n
-	}
-	moment := func(at *time.Time) int64 {
-		if at == nil {
-			return 0
-		}
-		return at.UnixNano()
-	}
-	slices.SortStableFunc(rows, func(a, b views.KeyRow) int {
-		switch order {
-		case "last-used":
-			return cmp.Compare(moment(b.LastUsedAt), moment(a.LastUsedAt))
-		case "newest":
-			return b.CreatedAt.Compare(a.CreatedAt)
-		case "name":
-			return 0 // as the store lists them
-		}
-		return cmp.Compare(total(b), total(a))
-	})
 }
 
 // keyOf returns the key in the path. What is no id at all is answered as a key

@@ -1,10 +1,14 @@
 package web
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"keyhook/internal/account"
+	"keyhook/internal/audit"
 	"keyhook/internal/keyring"
 	"keyhook/internal/oneline"
 	"keyhook/views"
@@ -15,10 +19,10 @@ func (s *Server) showEditKey(w http.ResponseWriter, r *http.Request, m account.M
 	if err != nil {
 		return err
 	}
-	return s.renderEditKey(w, r, m, http.StatusOK, "Edit "+key.Name, key, formOf(key))
+	return s.renderEditKey(w, r, m, http.StatusOK, "Edit "+key.Name, key, formOf(key), nil)
 }
 
-func (s *Server) renderEditKey(w http.ResponseWriter, r *http.Request, m account.Member, status int, title string, key keyring.Key, form views.KeyForm) error {
+func (s *Server) renderEditKey(w http.ResponseWriter, r *http.Request, m account.Member, status int, title string, key keyring.Key, form views.KeyForm, clash *views.EditClash) error {
 	page, err := s.page(w, r, m, title)
 	if err != nil {
 		return err
@@ -28,9 +32,10 @@ func (s *Server) renderEditKey(w http.ResponseWriter, r *http.Request, m account
 		return err
 	}
 	owners = withOwnerOf(key, owners)
+	form.OnlyOwned = onlyOwned(m, key)
 	return render(w, r, status, views.KeyEdit(views.KeyEditPage{
 		Page: page, KeyID: key.ID.String(), KeyName: key.Name, ExpiresAt: key.ExpiresAt, Form: form, Owners: owners,
-		Scheme: schemeInfo(key.Scheme), HookURL: s.config.HooksURL,
+		Scheme: schemeInfo(key.Scheme), HookURL: s.config.HooksURL, Clash: clash,
 	}))
 }
 
@@ -43,22 +48,50 @@ func (s *Server) editKey(w http.ResponseWriter, r *http.Request, m account.Membe
 		return err
 	}
 	form := readKeyForm(r)
-	form.Scheme = key.Scheme
+	form.Scheme, form.Expiry = key.Scheme, cmp.Or(form.Expiry, "keep") // a form without a choice changes nothing
 	draft, wrong := draftOf(form, key.ExpiresAt, time.Now().UTC())
 	if len(wrong) > 0 {
 		form.Errors = wrong
-		blame(&form, draft.Check())
-		return s.renderEditKey(w, r, m, http.StatusUnprocessableEntity, "Error: Edit "+key.Name, key, form)
+		blame(&form, draft.CheckEdit(key))
+		return s.renderEditKey(w, r, m, http.StatusUnprocessableEntity, "Error: Edit "+key.Name, key, form, nil)
 	}
+	draft.Seen = form.Seen
 	_, err = s.keys.Edit(r.Context(), s.actor(r, m), key.ID, draft)
+	if since, ok := errors.AsType[*keyring.EditedSince](err); ok {
+		return s.showClash(w, r, m, form, since)
+	}
 	if status, ok := blame(&form, err); err != nil && ok {
-		return s.renderEditKey(w, r, m, status, "Error: Edit "+key.Name, key, form)
+		return s.renderEditKey(w, r, m, status, "Error: Edit "+key.Name, key, form, nil)
 	}
 	if err != nil {
 		return err
 	}
 	s.flash(w, views.Flash{Text: "Saved."})
 	return redirect(w, r, keysPath(m, key.ID.String()))
+}
+
+// showClash shows a form again that was opened before somebody else changed its
+// key: with what was typed, what is stored now, and who stored it. Sent once more,
+// it is a choice.
+func (s *Server) showClash(w http.ResponseWriter, r *http.Request, m account.Member, form views.KeyForm, since *keyring.EditedSince) error {
+	clash := &views.EditClash{Changes: differences(since.Now, since.Wanted)}
+	entries, err := s.trailOf(r, m, since.Stored.ID)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(entries, func(e views.TrailEntry) bool { return e.Action == string(audit.KeyEdited) }); i >= 0 {
+		clash.Who, clash.At = entries[i].Actor, entries[i].At
+	}
+	form.Seen = since.Stored.Edition()
+	return s.renderEditKey(w, r, m, http.StatusConflict, "Changed meanwhile: Edit "+since.Stored.Name, since.Stored, form, clash)
+}
+
+// onlyOwned tells whether the member may edit a key as long as they own it, and not
+// because they made it or of their role.
+func onlyOwned(m account.Member, key keyring.Key) bool {
+	own := key.OwnerID != nil && *key.OwnerID == m.User.ID
+	key.OwnerID = nil
+	return own && !mayEdit(m, key)
 }
 
 func (s *Server) askToDeactivate(w http.ResponseWriter, r *http.Request, m account.Member) error {
@@ -90,10 +123,7 @@ func (s *Server) deactivatePage(w http.ResponseWriter, r *http.Request, m accoun
 	}
 	page := views.KeyDeactivatePage{Page: frame, KeyID: key.ID.String(), KeyName: key.Name, InUse: inUse(key, frame.Now), LastUsedAt: key.LastUsedAt}
 	senders, err := s.events.SendersOf(r.Context(), m.Workspace.ID, key.ID, frame.Now.Add(-24*time.Hour))
-	for _, sender := range senders {
-		page.Requests += sender.Requests
-		page.Senders = append(page.Senders, views.Sender{Address: sender.Address, UserAgent: sender.UserAgent, Requests: sender.Requests, LastAt: sender.LastAt})
-	}
+	page.Requests, page.Senders = sendersOn(senders)
 	return page, key, err
 }
 
@@ -149,6 +179,8 @@ func reactivated(key keyring.Key, changed bool, now time.Time) string {
 	switch {
 	case key.StatusAt(now) == keyring.Expired:
 		return key.Name + " is no longer deactivated, but expired on " + key.ExpiresAt.UTC().Format("2 Jan 2006") + ": requests with it still get 401."
+	case key.StatusAt(now) == keyring.LeakedOut:
+		return key.Name + " is no longer deactivated, but its credentials leaked and have stopped: requests get 401 until it has new ones."
 	case !changed:
 		return key.Name + " was active already."
 	}

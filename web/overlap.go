@@ -3,7 +3,6 @@ package web
 import (
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"keyhook/internal/account"
@@ -30,9 +29,7 @@ func (s *Server) overlapParts(r *http.Request, m account.Member, key keyring.Key
 			Nonce:        nonce(r), Slug: m.Workspace.Slug, KeyID: key.ID.String(), Now: time.Now().UTC(), CanEdit: mayEdit(m, key),
 			Old: use.Old, New: use.New, LastOldAt: use.LastOldAt, Safe: use.Safe, Quiet: use.Quiet, CanUndo: o.Latest && use.New == 0,
 		}
-		for _, sender := range use.Senders {
-			part.Senders = append(part.Senders, views.Sender{Address: sender.Address, UserAgent: sender.UserAgent, Requests: sender.Requests, LastAt: sender.LastAt})
-		}
+		_, part.Senders = sendersOn(use.Senders)
 		parts = append(parts, part)
 	}
 	return parts, nil
@@ -82,7 +79,7 @@ func (s *Server) askToEndOverlap(w http.ResponseWriter, r *http.Request, m accou
 
 func (s *Server) endOverlap(w http.ResponseWriter, r *http.Request, m account.Member) error {
 	return s.changeOverlap(w, r, m, func(key keyring.Key, what keyring.What) (string, error) {
-		return "The old " + views.Parts(string(what)) + " stopped: requests with it get 401 from now on.", s.keys.EndOverlap(r.Context(), s.actor(r, m), key.ID, what)
+		return "The old " + views.Parts(string(what)) + " stopped for good: requests with it get 401 from now on.", s.keys.EndOverlap(r.Context(), s.actor(r, m), key.ID, what)
 	})
 }
 
@@ -92,14 +89,20 @@ func (s *Server) undoRotation(w http.ResponseWriter, r *http.Request, m account.
 	})
 }
 
+// moveOverlapEnd gives the old credentials another end. What is wrong with it stands
+// at its field.
 func (s *Server) moveOverlapEnd(w http.ResponseWriter, r *http.Request, m account.Member) error {
 	return s.changeOverlap(w, r, m, func(key keyring.Key, what keyring.What) (string, error) {
-		day, err := time.Parse(time.DateOnly, strings.TrimSpace(r.PostFormValue("until")))
-		if err != nil {
-			return "", fault.On("overlap", fault.Invalid, "Write a date such as 2027-01-31.")
+		wrong := map[string]string{}
+		length, until := overlapOf(r.PostFormValue("overlap"), r.PostFormValue("until"), wrong)
+		if text := wrong["overlap"]; text != "" {
+			return "", fault.On("overlap", fault.Invalid, text)
 		}
-		until := endOfDay(day)
-		return "The old " + views.Parts(string(what)) + " works until " + views.Stamp(until) + ".", s.keys.MoveOverlapEnd(r.Context(), s.actor(r, m), key.ID, what, until)
+		if until == nil {
+			at := time.Now().UTC().Add(length)
+			until = &at
+		}
+		return "The old " + views.Parts(string(what)) + " works until " + views.Stamp(*until) + ".", s.keys.MoveOverlapEnd(r.Context(), s.actor(r, m), key.ID, what, *until)
 	})
 }
 
@@ -113,13 +116,17 @@ func (s *Server) changeOverlap(w http.ResponseWriter, r *http.Request, m account
 	if err != nil {
 		return err
 	}
-	text, err := change(key, keyring.What(r.PostFormValue("what")))
-	if f, known := fault.Of(err); err != nil && known && (f.Kind == fault.Invalid || f.Kind == fault.Conflict) {
+	what := r.PostFormValue("what")
+	text, err := change(key, keyring.What(what))
+	f, known := fault.Of(err)
+	switch {
+	case err == nil:
+		s.flash(w, views.Flash{Text: text})
+		return redirect(w, r, keysPath(m, key.ID.String()))
+	case known && f.Kind == fault.Invalid:
+		return s.renderKey(w, r, m, f.Status(), key, map[string]string{"end-" + what: f.Message})
+	case known && f.Kind == fault.Conflict:
 		return s.renderKey(w, r, m, f.Status(), key, map[string]string{"overlap": f.Message})
 	}
-	if err != nil {
-		return err
-	}
-	s.flash(w, views.Flash{Text: text})
-	return redirect(w, r, keysPath(m, key.ID.String()))
+	return err
 }

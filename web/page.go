@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/a-h/templ"
@@ -45,9 +46,10 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, m account.Member, 
 	}
 	p.User.Role = roleNames[m.Role]
 	p.Workspace = views.WorkspaceRef{Name: m.Workspace.Name, Slug: m.Workspace.Slug}
-	p.CanCreateKeys = m.Can(account.CreateKeys)
+	p.CanCreateKeys, p.CanImportKeys = m.Can(account.CreateKeys), m.Can(account.ImportKeys)
 	p.CanManageTokens, p.CanManageWorkspace = m.Can(account.ManageTokens), m.Can(account.ManageWorkspace)
 	p.CanMarkSuspect, p.CanErase = m.Can(account.MarkSuspect), m.Can(account.ErasePayloads)
+	p.CanHandOver = m.Can(account.HandOverKeys)
 	for i := range p.Workspaces {
 		p.Workspaces[i].Current = p.Workspaces[i].Slug == m.Workspace.Slug
 	}
@@ -113,4 +115,12 @@ func keysPath(m account.Member, more ...string) string {
 		path += "/" + url.PathEscape(part)
 	}
 	return path
+}
+
+// known returns value if it is one of those, else "".
+func known(value string, those []string) string {
+	if slices.Contains(those, value) {
+		return value
+	}
+	return ""
 }

@@ -49,7 +49,7 @@ func (s *Server) rotatePage(w http.ResponseWriter, r *http.Request, m account.Me
 	form.Seen = there.Seen
 	page = views.KeyRotatePage{
 		Page: frame, KeyID: key.ID.String(), KeyName: key.Name, Scheme: schemeInfo(key.Scheme), Form: form,
-		HasAPIKey: key.Hint != "", HasSecret: !key.LacksSecret(), ExpiresAt: key.ExpiresAt, Works: key.Active && key.StatusAt(frame.Now) != keyring.Expired,
+		HasAPIKey: key.Hint != "" && !key.Leaked(), HasSecret: !key.LacksSecret() && !key.Leaked(), Leaked: key.Leaked(), ExpiresAt: key.ExpiresAt, Works: key.Active && key.StatusAt(frame.Now) != keyring.Expired,
 	}
 	if page.Form.What == "" {
 		page.Form.What = page.All()
@@ -58,10 +58,7 @@ func (s *Server) rotatePage(w http.ResponseWriter, r *http.Request, m account.Me
 		page.Overlaps = append(page.Overlaps, views.OverlapFacts{What: string(o.What), Since: o.Since, Until: o.Until})
 	}
 	senders, err := s.events.SendersOf(r.Context(), m.Workspace.ID, key.ID, frame.Now.Add(-24*time.Hour))
-	for _, sender := range senders {
-		page.Requests += sender.Requests
-		page.Senders = append(page.Senders, views.Sender{Address: sender.Address, UserAgent: sender.UserAgent, Requests: sender.Requests, LastAt: sender.LastAt})
-	}
+	page.Requests, page.Senders = sendersOn(senders)
 	return page, key, err
 }
 
@@ -162,6 +159,6 @@ func (s *Server) showRotated(w http.ResponseWriter, r *http.Request, frame views
 			Scheme: schemeInfo(done.Key.Scheme), Pasted: done.Pasted, Warnings: explained(done.Key, done.Warnings),
 			AllowInURL: done.Key.AllowInURL && done.APIKey.Reveal() != "",
 		},
-		What: string(done.What), Until: done.Until,
+		What: string(done.What), Until: done.Until, Renewed: done.Renewed,
 	}))
 }

@@ -25,14 +25,17 @@ func TestRotate(t *testing.T) {
 		t.Fatalf("the question: nonce %q, seen %q", nonce, seen)
 	}
 	for field, wrong := range map[string][]string{
-		"overlap":       {"what", "both", "overlap", "never"},
-		"overlap_until": {"what", "both", "overlap", "date", "overlap_until", "2001-01-01"},
-		"what":          {"what", "all", "overlap", "1h"},
-		"secret":        {"what", "secret", "overlap", "1h", "secret", "too-short-x9"},
+		"#overlap":       {"what", "both", "overlap", "never"},
+		"#overlap_until": {"what", "both", "overlap", "date", "overlap_until", "2001-01-01"},
+		"#what":          {"what", "all", "overlap", "1h"},
+		"#secret":        {"what", "secret", "overlap", "1h", "secret", "too-short-x9"},
 	} {
 		got := c.post(path+"/rotate", append(wrong, "form_nonce", nonce, "seen", seen)...)
-		if got.StatusCode != 422 || parse(t, got.body).Find(".field-error, [aria-invalid], .error").Length() == 0 && !strings.Contains(got.body, "-error") || strings.Contains(got.body, "too-short-x9") {
-			t.Errorf("a wrong %s = %d", field, got.StatusCode)
+		doc := parse(t, got.body)
+		described := doc.Find(field).AttrOr("aria-describedby", "")
+		errors := doc.Find(".err")
+		if got.StatusCode != 422 || errors.Length() != 1 || !strings.Contains(described, errors.AttrOr("id", "none")) || strings.Contains(got.body, "too-short-x9") {
+			t.Errorf("a wrong %s = %d, %d errors, the field is described by %q", field, got.StatusCode, errors.Length(), described)
 		}
 	}
 	form := []string{"what", "both", "overlap", "24h", "form_nonce", nonce, "seen", seen}
@@ -83,8 +86,18 @@ func TestOverlap(t *testing.T) {
 			id, s.home.id, generation, ago)
 	}
 	rotate()
-	if page := c.get(path); !strings.Contains(page.body, "Old pair of API key and secret") || !strings.Contains(page.body, "Nothing came with the old one yet") {
+	if page := c.get(path); !strings.Contains(page.body, "Old pair of API key and secret") || !strings.Contains(page.body, "Nothing came with the old one yet") ||
+		!strings.Contains(strings.Join(strings.Fields(parse(t, page.body).Find(".page-head .pill-info").Text()), " "), "Rotating 59 min left") {
 		t.Error("the key's page does not tell of the overlap")
+	}
+	if row := parse(t, c.get("/w/"+s.home.slug+"/keys").body).Find(".keys .st-info"); strings.Join(strings.Fields(row.Text()), " ") != "Rotating 59 min left" {
+		t.Errorf("the list says %q", row.Text())
+	}
+	if again := c.get(path + "/rotate"); !strings.Contains(again.body, "Rotating it again stops that one at once, for good") {
+		t.Error("the question inside an overlap does not say what it ends")
+	}
+	if ask := c.get(path + "/overlap/end?what=both"); !strings.Contains(ask.body, "Nothing came with the new one yet") {
+		t.Error("the question before the end does not say that nobody has the new one")
 	}
 	o := overlaps()[0]
 	count(o.CountedAs[0], "0")
@@ -92,13 +105,34 @@ func TestOverlap(t *testing.T) {
 	if !strings.Contains(part.body, "The old one is in use") || !strings.Contains(part.body, "With the old <b>7</b>") || !strings.Contains(part.body, "/overlap/undo") || strings.Contains(part.body, "<html") {
 		t.Errorf("the part: %s", part.body)
 	}
-	day := time.Now().UTC().AddDate(0, 0, 5)
-	if got := c.post(path+"/overlap/move", "what", "both", "until", day.Format(time.DateOnly)); got.StatusCode != 303 || overlaps()[0].Until.UTC().Day() != day.Day() {
-		t.Errorf("the end moved = %d, to %v", got.StatusCode, overlaps()[0].Until)
+	choices := parse(t, c.get(path).body).Find(`form[action$="/overlap/move"] [name=overlap]`)
+	if choices.Length() != 4 || choices.Filter("[checked]").AttrOr("value", "") != "24h" {
+		t.Errorf("%d ends to choose from, want an hour, a day, a week and a date", choices.Length())
 	}
-	for _, until := range []string{"", "soon", "2001-01-01", "2999-01-01"} {
-		if got := c.post(path+"/overlap/move", "what", "both", "until", until); got.StatusCode != 422 {
-			t.Errorf("the end moved to %q = %d, want 422", until, got.StatusCode)
+	day := time.Now().UTC().AddDate(0, 0, 5)
+	for choice, want := range map[string]time.Time{
+		"1h": time.Now().Add(time.Hour), "24h": time.Now().Add(24 * time.Hour), "7d": time.Now().Add(7 * 24 * time.Hour),
+		"date": time.Date(day.Year(), day.Month(), day.Day(), 23, 59, 59, 0, time.UTC),
+	} {
+		got := c.post(path+"/overlap/move", "what", "both", "overlap", choice, "until", day.Format(time.DateOnly))
+		if until := overlaps()[0].Until; got.StatusCode != 303 || until.Sub(want).Abs() > time.Minute {
+			t.Errorf("the end moved by %s = %d, to %v, want %v", choice, got.StatusCode, until, want)
+		}
+		if text := parse(t, c.get(path).body).Find("#flash").Text(); !strings.Contains(text, want.UTC().Format("2 Jan 2006")) {
+			t.Errorf("the end moved by %s is told as %q", choice, text)
+		}
+	}
+	for _, wrong := range [][2]string{{"date", ""}, {"date", "soon"}, {"date", "2001-01-01"}, {"date", "2999-01-01"}, {"now", ""}, {"", ""}, {"1y", ""}} {
+		got := c.post(path+"/overlap/move", "what", "both", "overlap", wrong[0], "until", wrong[1])
+		field := parse(t, got.body).Find("fieldset#end-both")
+		if got.StatusCode != 422 || field.Find("#end-both-error").Length() != 1 || !strings.Contains(field.AttrOr("aria-describedby", ""), "end-both-error") {
+			t.Errorf("the end moved to %q = %d, want 422 and the error at its field", wrong, got.StatusCode)
+		}
+		if kept := field.Find("[name=until]").AttrOr("value", ""); kept != wrong[1] && wrong[0] == "date" {
+			t.Errorf("the day %q is shown again as %q", wrong[1], kept)
+		}
+		if open := field.Closest("details").Is("[open]"); !open {
+			t.Error("the field with the error is folded away")
 		}
 	}
 	if got := c.post(path+"/overlap/undo", "what", "both"); got.StatusCode != 303 || len(overlaps()) != 0 {
@@ -112,11 +146,15 @@ func TestOverlap(t *testing.T) {
 	if got := c.post(path+"/overlap/undo", "what", "both"); got.StatusCode != 409 || !strings.Contains(got.body, "somebody has them") {
 		t.Errorf("undo once the new one is used = %d", got.StatusCode)
 	}
-	if ask := c.get(path + "/overlap/end?what=both"); ask.StatusCode != 200 || !strings.Contains(ask.body, "Whether a failed request is sent again") {
+	if ask := c.get(path + "/overlap/end?what=both"); ask.StatusCode != 200 || !strings.Contains(ask.body, "Whether a failed request is sent again") ||
+		!strings.Contains(ask.body, "can’t be undone") || strings.Contains(ask.body, "Nothing came with the new one yet") {
 		t.Errorf("the question before the end = %d", ask.StatusCode)
 	}
 	if got := c.post(path+"/overlap/end", "what", "both"); got.StatusCode != 303 || len(overlaps()) != 0 {
 		t.Errorf("end now = %d", got.StatusCode)
+	}
+	if page := parse(t, c.get(path).body); !strings.Contains(page.Find("#flash").Text(), "stopped for good") || page.Find("#flash form").Length() != 0 {
+		t.Errorf("after the end the page says %q", page.Find("#flash").Text())
 	}
 	if part := c.get(path + "/overlap?what=both"); !strings.Contains(part.body, "has ended") || strings.Contains(part.body, "hx-get") {
 		t.Errorf("the part after the end: %s", part.body)

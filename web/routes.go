@@ -13,6 +13,7 @@ type route struct {
 	Pattern    string
 	Permission account.Permission // of a member's route
 	poll       bool               // asked by an open page again and again: nobody's doing, so no sign of life
+	upload     bool               // may be sent a file
 	stays      bool               // asked by a page that must not be left because a session has ended
 
 	raw    http.Handler  // files
@@ -37,6 +38,10 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /setup", public: s.setUp},
 		{Pattern: "GET /password", public: s.showPasswordLink},
 		{Pattern: "POST /password", public: s.choosePassword},
+		{Pattern: "GET /handover/{link}", public: s.showHanded},
+		{Pattern: "POST /handover/{link}", public: s.takeHandover},
+		{Pattern: "GET /handover/{link}/first", public: s.showHandedFirst},
+		{Pattern: "POST /handover/{link}/saved", public: s.confirmHandedOver},
 		{Pattern: "GET /sign-in", public: s.showSignIn},
 		{Pattern: "POST /sign-in", public: s.signIn},
 		{Pattern: "POST /sign-out", public: s.signOut},
@@ -49,9 +54,17 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /workspaces", user: s.createWorkspace},
 
 		{Pattern: "GET /w/{workspace}/{$}", Permission: account.ViewKeys, member: s.goToKeys},
+		{Pattern: "GET /w/{workspace}/overview", Permission: account.ViewKeys, member: s.showOverview},
 		{Pattern: "GET /w/{workspace}/keys", Permission: account.ViewKeys, member: s.showKeys},
 		{Pattern: "GET /w/{workspace}/keys/new", Permission: account.CreateKeys, member: s.showNewKey},
 		{Pattern: "POST /w/{workspace}/keys", Permission: account.CreateKeys, member: s.issueKey},
+		{Pattern: "GET /w/{workspace}/keys/import", Permission: account.ImportKeys, member: s.showImport},
+		{Pattern: "POST /w/{workspace}/keys/import", Permission: account.ImportKeys, member: s.importKeys, upload: true},
+		{Pattern: "POST /w/{workspace}/keys/export", Permission: account.ViewKeys, member: s.exportKeys},
+		{Pattern: "POST /w/{workspace}/batches", Permission: account.EditKeys, member: s.chooseKeys},
+		{Pattern: "GET /w/{workspace}/batches/{batch}", Permission: account.EditKeys, member: s.showBatch},
+		{Pattern: "POST /w/{workspace}/batches/{batch}", Permission: account.EditKeys, member: s.runBatch},
+		{Pattern: "POST /w/{workspace}/batches/{batch}/undo", Permission: account.EditKeys, member: s.undoBatch},
 		{Pattern: "GET /w/{workspace}/keys/{key}", Permission: account.ViewKeys, member: s.showKey},
 		{Pattern: "GET /w/{workspace}/keys/{key}/deliveries", Permission: account.ViewKeys, member: s.showDeliveries, poll: true},
 		{Pattern: "GET /w/{workspace}/keys/{key}/first", Permission: account.ViewKeys, member: s.showFirst, poll: true, stays: true},
@@ -74,7 +87,16 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/keys/{key}/suspect", Permission: account.MarkSuspect, member: s.showSuspect},
 		{Pattern: "POST /w/{workspace}/keys/{key}/suspect", Permission: account.MarkSuspect, member: s.markSuspect},
 		{Pattern: "POST /w/{workspace}/keys/{key}/suspect/end", Permission: account.MarkSuspect, member: s.endSuspect},
+		{Pattern: "GET /w/{workspace}/keys/{key}/leak", Permission: account.EditKeys, member: s.askIfLeaked},
+		{Pattern: "GET /w/{workspace}/keys/{key}/leak/dialog", Permission: account.EditKeys, member: s.askIfLeakedInDialog},
+		{Pattern: "POST /w/{workspace}/keys/{key}/leak", Permission: account.EditKeys, member: s.reportLeaked},
+		{Pattern: "GET /w/{workspace}/keys/{key}/leaked", Permission: account.ViewKeys, member: s.showLeaked},
+		{Pattern: "GET /w/{workspace}/keys/{key}/leaked/attempts", Permission: account.ViewKeys, member: s.showAttempts, poll: true},
+		{Pattern: "POST /w/{workspace}/keys/{key}/leaked/renew", Permission: account.EditKeys, member: s.renewKey},
 		{Pattern: "POST /w/{workspace}/keys/{key}/reactivate", Permission: account.EditKeys, member: s.reactivateKey},
+		{Pattern: "GET /w/{workspace}/keys/{key}/handover", Permission: account.HandOverKeys, member: s.askToHandOver},
+		{Pattern: "POST /w/{workspace}/keys/{key}/handover", Permission: account.HandOverKeys, member: s.handOverKey},
+		{Pattern: "POST /w/{workspace}/keys/{key}/handover/withdraw", Permission: account.HandOverKeys, member: s.withdrawHandover},
 
 		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},
 		{Pattern: "GET /w/{workspace}/signals/{signal}", Permission: account.ViewKeys, member: s.showSignal},

@@ -157,17 +157,25 @@ func (s *Server) serve(route route) http.Handler {
 	case route.user != nil:
 		return s.handle(s.user(route, route.user))
 	}
+	if route.upload {
+		return s.handleUpTo(maxUpload, s.member(route))
+	}
 	return s.handle(s.member(route))
 }
 
 // handle adapts h to net/http. Every error in the console ends up here.
-func (s *Server) handle(h handler) http.Handler {
+func (s *Server) handle(h handler) http.Handler { return s.handleUpTo(maxForm, h) }
+
+// handleUpTo is handle for forms of a size.
+func (s *Server) handleUpTo(limit int64, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		r = r.WithContext(withPolicy(r.Context(), newPolicy()))
 		s.setHeaders(w, r)
 		defer func() {
-			if p := recover(); p != nil {
+			if p := recover(); p == http.ErrAbortHandler {
+				panic(p) // the answer is cut off on purpose
+			} else if p != nil {
 				s.log.ErrorContext(r.Context(), "panic", "route", r.Pattern, "panic", p, "stack", string(debug.Stack()))
 				s.fail(w, r, fault.New(0, ""))
 			}

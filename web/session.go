@@ -87,10 +87,19 @@ func (c *cookieStore) set(w http.ResponseWriter, name, value string, maxAge int)
 	http.SetCookie(w, sessions.NewCookie(name, value, c.options(maxAge)))
 }
 
+// setAt is set for the pages under a path alone.
+func (c *cookieStore) setAt(w http.ResponseWriter, name, value, path string, maxAge int) {
+	options := c.options(maxAge)
+	options.Path = path
+	http.SetCookie(w, sessions.NewCookie(name, value, options))
+}
+
 const (
 	flashCookie = "kh_flash"
 	themeCookie = "kh_theme"
 	linkCookie  = "kh_link"
+
+	handoverCookie = "kh_handover"
 )
 
 // flash leaves a message for the next page.

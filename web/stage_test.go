@@ -62,6 +62,7 @@ type workspace struct {
 	key   keyring.Key
 	token keyring.Token
 	at    uuid.UUID // a signal
+	batch uuid.UUID // of its key, to be deactivated
 }
 
 // named is the id of what a route's pattern names.
@@ -71,6 +72,8 @@ func (w workspace) named(pattern string) string {
 		return w.token.ID.String()
 	case strings.Contains(pattern, "{signal}"):
 		return w.at.String()
+	case strings.Contains(pattern, "{batch}"):
+		return w.batch.String()
 	}
 	return w.key.ID.String()
 }
@@ -112,6 +115,9 @@ func (s *stage) newWorkspace(name string) workspace {
 		s.t.Fatal(err)
 	}
 	made := workspace{id: w.ID, slug: w.Slug, owner: owner, key: issued.Key, token: token.Token}
+	if made.batch, err = s.keys.Choose(s.t.Context(), by, keyring.BatchDeactivate, keyring.Filter{}); err != nil {
+		s.t.Fatal(err)
+	}
 	made.at = s.arrive(made, "order.created", "application/json", `{"id":1}`)
 	return made
 }

@@ -19,8 +19,8 @@ import (
 // formTime is how browsers write a moment that was chosen. All are UTC.
 const formTime = "2006-01-02T15:04:05"
 
-// moment reads what a browser or a person wrote; the zero time is none.
-func moment(text string) time.Time {
+// typedMoment reads what a browser or a person wrote; the zero time is none.
+func typedMoment(text string) time.Time {
 	text = strings.Replace(strings.TrimSpace(text), " ", "T", 1)
 	for _, layout := range []string{formTime, "2006-01-02T15:04", time.RFC3339} {
 		if at, err := time.Parse(layout, text); err == nil && at.Year() >= 1970 && at.Year() < 3000 {
@@ -33,7 +33,7 @@ func moment(text string) time.Time {
 // readMark reads a mark from an address or a form.
 func readMark(value func(string) string, key keyring.Key) inbox.Mark {
 	mark := inbox.Mark{
-		KeyID: key.ID, Address: strings.TrimSpace(value("address")), From: moment(value("from")), Until: moment(value("until")), Reason: oneline.Fold(value("reason")),
+		KeyID: key.ID, Address: strings.TrimSpace(value("address")), From: typedMoment(value("from")), Until: typedMoment(value("until")), Reason: oneline.Fold(value("reason")),
 	}
 	if text := strings.TrimSpace(value("generation")); text != "" {
 		generation, _ := strconv.Atoi(text) // 0 is refused

@@ -11,14 +11,14 @@ import (
 // mayImport is the drawing of docs/architecture.md: which of our packages each
 // of ours may import. cmd/keyhook may import all of them.
 var mayImport = map[string][]string{
-	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "fault", "oneline", "static"},
+	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "fault", "oneline", "sheet", "static"},
 	"web/api":            {"keyring", "inbox", "postgres", "fault"},
 	"web/api/client":     {},
 	"views":              {"static"},
 	"static":             {},
 	"migrations":         {},
 	"internal/account":   {"audit", "seal", "postgres", "fault", "oneline", "slug"},
-	"internal/keyring":   {"signature", "audit", "seal", "postgres", "fault", "oneline", "slug"},
+	"internal/keyring":   {"signature", "audit", "seal", "postgres", "fault", "oneline", "slug", "sheet"},
 	"internal/inbox":     {"audit", "seal", "postgres", "fault"},
 	"internal/ingest":    {"keyring", "inbox", "signature", "audit", "seal", "postgres", "fault"},
 	"internal/instance":  {"seal", "postgres"},
@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/seal":      {},
 	"internal/oneline":   {},
 	"internal/slug":      {},
+	"internal/sheet":     {"fault"},
 	"internal/fault":     {},
 	"internal/config":    {},
 	"internal/pgembed":   {},

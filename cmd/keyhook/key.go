@@ -2,16 +2,16 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 )
 
@@ -22,6 +22,9 @@ type keyCmd struct {
 	Reactivate keyReactivateCmd `cmd:"" help:"Make a deactivated key work again."`
 	SetSecret  keySetSecretCmd  `cmd:"" help:"Give a key the secret that its sender signs with, read from standard input."`
 	Rotate     keyRotateCmd     `cmd:"" help:"Make new credentials for a key and print them, this once; the old ones work on for a while."`
+	Leaked     keyLeakedCmd     `cmd:"" help:"Stop the credentials of a key at once and for good, because somebody else has them."`
+	Renew      keyRenewCmd      `cmd:"" help:"Make new credentials for a key whose old ones leaked, and print them, this once."`
+	Handover   keyHandoverCmd   `cmd:"" help:"Make a link by which whoever it is for makes the key's credentials; nobody else sees them."`
 	Import     keyImportCmd     `cmd:"" help:"Take a key that was made elsewhere, so that its sender changes nothing."`
 }
 
@@ -61,11 +64,7 @@ func checkDraft(draft keyring.Draft) error {
 	if !wrong {
 		return nil
 	}
-	flag := f.Field
-	if flag == "expires" {
-		flag = "expires-in"
-	}
-	return misuse("--%s: %s", flag, f.Message)
+	return misuse("--%s: %s", flagOfField(f.Field), f.Message)
 }
 
 // lifetime returns the end of a time such as 90d or 36h from now; never has none.
@@ -90,7 +89,10 @@ func lifetime(text string, now time.Time) (*time.Time, error) {
 	return &at, nil
 }
 
-type keyListCmd struct{ inWorkspace }
+type keyListCmd struct {
+	inWorkspace
+	Status string `default:"" enum:",active,expiring,never-used,idle,idle-90,never-expires,owner-gone,inactive,ghost-use" placeholder:"CLAIM" help:"Only keys of which this is true: active, expiring, never-used, idle, idle-90, never-expires, owner-gone, inactive or ghost-use."`
+}
 
 // A listedKey is a key without its credentials.
 type listedKey struct {
@@ -105,6 +107,7 @@ type listedKey struct {
 	CreatedAt  time.Time  `json:"created_at"`
 	ExpiresAt  *time.Time `json:"expires_at"`
 	LastUsedAt *time.Time `json:"last_used_at"`
+	Rotating   *time.Time `json:"rotating_until"` // null: no old credentials work
 }
 
 // Run lists keys.
@@ -114,16 +117,34 @@ func (c *keyListCmd) Run(ctx context.Context, a app) error {
 		return err
 	}
 	defer s.close()
-	keys, err := s.keys.List(ctx, by.WorkspaceID)
+	now := time.Now()
+	filter := keyring.Filter{At: now, Claim: keyring.Claim(c.Status)}
+	if filter.Claim == keyring.GhostUse {
+		events := inbox.NewStore(s.console, s.box)
+		found, err := events.Ghosts(ctx, by.WorkspaceID, uuid.Nil, now)
+		if err != nil {
+			return err
+		}
+		var ids []uuid.UUID
+		for _, ghost := range found {
+			ids = append(ids, ghost.KeyID)
+		}
+		works, err := s.keys.Working(ctx, ids)
+		if err != nil {
+			return err
+		}
+		filter.Ghosts = inbox.Haunted(found, works)
+	}
+	keys, err := s.keys.Search(ctx, by.WorkspaceID, filter)
 	if err != nil {
 		return err
 	}
 	listed, rows := []listedKey{}, [][]string{{"NAME", "STATUS", "LAST USED", "EXPIRES", "ID"}}
 	for _, k := range keys {
-		status := string(k.StatusAt(time.Now()))
+		status := string(k.StatusAt(now))
 		listed = append(listed, listedKey{
 			ID: k.ID.String(), Name: k.Name, Scheme: k.Scheme, Source: k.Source, Status: status, IsActive: k.Active, Hint: k.Hint,
-			Owner: k.OwnerName, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt,
+			Owner: k.OwnerName, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt, Rotating: k.RotatingUntil,
 		})
 		rows = append(rows, []string{k.Name, status, moment(k.LastUsedAt), moment(k.ExpiresAt), k.ID.String()})
 	}
@@ -148,60 +169,4 @@ type keyReactivateCmd struct {
 // Run reactivates a key.
 func (c *keyReactivateCmd) Run(ctx context.Context, a app) error {
 	return c.change(ctx, a, c.ID, "key", "reactivated", (*keyring.Store).Reactivate)
-}
-
-type keyImportCmd struct {
-	inWorkspace
-	Name        string `required:"" help:"Name of the sender."`
-	APIKeyStdin bool   `name:"api-key-stdin" xor:"what" required:"" help:"Read the API key in plain text from standard input."`
-	SHA256      string `name:"sha256" env:"KEYHOOK_SHA256" xor:"what" required:"" placeholder:"HEX" help:"The API key's SHA-256."`
-	Source      string `default:"webhook" help:"What its events are counted under; imported keys may share webhook."`
-	ExpiresIn   string `default:"never" help:"How long it works, such as 90d, or never."`
-}
-
-// Run imports a key.
-func (c *keyImportCmd) Run(ctx context.Context, a app) error {
-	expires, err := lifetime(c.ExpiresIn, time.Now())
-	if err != nil {
-		return err
-	}
-	draft := keyring.Draft{Name: c.Name, Source: c.Source, ExpiresAt: expires}
-	from, err := c.credentials(a, draft)
-	if err != nil {
-		return err
-	}
-	s, by, err := c.begin(ctx, a)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	key, _, err := s.keys.Import(ctx, by, draft, from)
-	if err != nil {
-		return err
-	}
-	imported := map[string]string{"id": key.ID.String(), "workspace_id": key.WorkspaceID.String(), "name": key.Name, "scheme": key.Scheme}
-	return c.print(a.out, imported, func(w io.Writer) { fmt.Fprintf(w, "imported key %s\nid  %s\n", key.Name, key.ID) })
-}
-
-// credentials checks the draft and reads what is imported.
-func (c *keyImportCmd) credentials(a app, draft keyring.Draft) (from keyring.Imported, err error) {
-	if draft.Source == keyring.OriginSource {
-		draft.Source = "" // no other key may have it
-	}
-	if err := checkDraft(draft); err != nil {
-		return from, err
-	}
-	if c.APIKeyStdin {
-		if from.APIKey, err = readSecret(a.in); err != nil {
-			return from, err
-		}
-		if _, err := keyring.ParseAPIKey(from.APIKey); err != nil {
-			return from, &usageError{err}
-		}
-		return from, nil
-	}
-	if from.APIKeyHash, err = hex.DecodeString(c.SHA256); err != nil || len(from.APIKeyHash) != sha256.Size {
-		return from, misuse("--sha256 is not 64 hexadecimal digits")
-	}
-	return from, nil
 }

@@ -22,6 +22,7 @@ type keyCreateCmd struct {
 	SecretStdin bool   `name:"secret-stdin" help:"Read the signing secret, which the sender has already, from standard input."`
 	Source      string `help:"What its events are counted under. Default: made from the name."`
 	ExpiresIn   string `default:"365d" help:"How long it works, such as 90d, or never."`
+	keyRules
 }
 
 // A createdKey has null for what the key has not: a provider's has no API key,
@@ -46,7 +47,10 @@ func (c *keyCreateCmd) Run(ctx context.Context, a app) error {
 	if err != nil {
 		return err
 	}
-	draft := keyring.Draft{Name: c.Name, Scheme: c.Scheme, Source: c.Source, ExpiresAt: expires}
+	draft, err := c.over(keyring.Draft{Name: c.Name, Scheme: c.Scheme, Source: c.Source, ExpiresAt: expires})
+	if err != nil {
+		return err
+	}
 	if err := checkDraft(draft); err != nil {
 		return err
 	}
@@ -61,6 +65,9 @@ func (c *keyCreateCmd) Run(ctx context.Context, a app) error {
 		return err
 	}
 	defer s.close()
+	if draft.OwnerID, err = s.ownedBy(ctx, by.WorkspaceID, c.Owner); err != nil {
+		return err
+	}
 	issue := func() (keyring.Issued, error) { return s.keys.Issue(ctx, by, draft, "") }
 	if c.SecretStdin {
 		issue = func() (keyring.Issued, error) { return s.keys.IssueWith(ctx, by, draft, secret, "") }

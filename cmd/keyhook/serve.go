@@ -84,6 +84,7 @@ type house struct {
 	web      *web.Server
 	api      *api.Server
 	metrics  *prometheus.Registry
+	notices  *notices
 	draining atomic.Bool
 }
 
@@ -119,11 +120,14 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { h.writer.Run(working) })
 	workers.Go(func() { h.api.Run(working) })
 	workers.Go(func() { h.rollup.Run(working) })
+	workers.Go(func() { h.noteForwards(working, log) })
 	workers.Go(func() { h.hear(working, db.direct, log) })
+	workers.Go(func() { every(working, time.Minute, log, "look for keys that need attention", h.notices.look) })
 	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.forget) })
 	workers.Go(func() { every(working, time.Second, log, "erase payloads", h.upkeep.Erase) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
+	workers.Go(func() { every(working, time.Minute, log, "forget unfinished imports", h.keys.SweepImports) })
 	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
 	defer workers.Wait()
 	defer stopWork()
@@ -169,6 +173,7 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	h.hooks = ingest.NewHandler(
 		ingest.Config{DocsURL: on.hooksURL(), MaxBody: int64(c.MaxBody), TrustedProxies: c.Proxies},
 		h.cache, h.writer, counted, log)
+	h.notices = newNotices(h.keys, inbox.NewStore(h.console, box), h.metrics)
 	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
 	h.api = api.NewServer(api.Config{DocsURL: on.publicURL, Secure: c.secure()}, h.reading, keyring.NewStore(h.reading, box), inbox.NewStore(h.reading, box), log)
 	h.metrics.MustRegister(h.api.Gauges())

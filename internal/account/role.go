@@ -25,6 +25,7 @@ const (
 	EditKeys                              // change, deactivate, reactivate
 	ViewKeyTrail                          // a key's own part of the audit trail
 	ImportKeys                            // bring in keys made elsewhere
+	HandOverKeys                          // make and withdraw hand-over links
 	ManageTokens                          // see, make, deactivate and reactivate tokens for programs
 	ManageMembers                         // invite, change roles, remove
 	ManageWorkspace                       // settings
@@ -43,6 +44,7 @@ var may = map[Permission][]Role{
 	EditKeys:        {Owner, Admin, RoleMember},
 	ViewKeyTrail:    everybody,
 	ImportKeys:      {Owner, Admin},
+	HandOverKeys:    {Owner, Admin},
 	ManageTokens:    {Owner, Admin},
 	ManageMembers:   {Owner, Admin},
 	ManageWorkspace: {Owner, Admin},

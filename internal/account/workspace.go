@@ -113,6 +113,17 @@ func (s *Store) Workspace(ctx context.Context, slug string) (workspace Workspace
 	return workspace, conflict(err, "find workspace")
 }
 
+// WorkspaceOf returns the workspace with an id, for what is told of it to somebody
+// who holds a link to something in it.
+func (s *Store) WorkspaceOf(ctx context.Context, id uuid.UUID) (workspace Workspace, err error) {
+	const query = `SELECT ` + workspaceColumns + ` FROM workspaces AS w WHERE w.id = $1`
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &workspace, query, id) })
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errNoWorkspace
+	}
+	return workspace, conflict(err, "find workspace")
+}
+
 var errNoWorkspace = fault.New(fault.NotFound, "There is no such workspace.")
 
 func workspaceBySlug(ctx context.Context, tx *sqlx.Tx, slug string) (Workspace, error) {

@@ -24,16 +24,24 @@ const (
 
 	KeyCreated       Action = "key.created"
 	KeyImported      Action = "key.imported"
+	KeysImported     Action = "keys.imported" // a whole table of them, or one by the same way
 	KeyEdited        Action = "key.edited"
+	KeysExported     Action = "keys.exported" // what is known of many keys; never their credentials
 	KeyDeactivated   Action = "key.deactivated"
 	KeyReactivated   Action = "key.reactivated"
 	KeyRotated       Action = "key.rotated"
 	OverlapMoved     Action = "key.overlap_moved" // it ends at another time
 	OverlapEnded     Action = "key.overlap_ended"
 	RotationUndone   Action = "key.rotation_undone"
+	KeyLeaked        Action = "key.leaked"  // its credentials were reported as leaked, and stopped
+	KeyRenewed       Action = "key.renewed" // new ones after that
 	CredentialsShown Action = "key.credentials_shown"
 	SecretPasted     Action = "key.secret_pasted"     // a secret that was made elsewhere
 	CredentialsSaved Action = "key.credentials_saved" // the person confirmed having saved them
+
+	HandoverMade      Action = "key.handover_made" // a link by which its recipient makes the credentials
+	HandoverUsed      Action = "key.handover_used"
+	HandoverWithdrawn Action = "key.handover_withdrawn"
 
 	TokenCreated     Action = "token.created"
 	TokenShown       Action = "token.shown"

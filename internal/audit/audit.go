@@ -11,7 +11,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -81,18 +80,9 @@ type Fields map[string]any
 // after may be nil. A transaction that records in several chains does so in the
 // order of their names, the instance's last, so that two can't wait for each other.
 func Record(ctx context.Context, tx *sqlx.Tx, by Actor, action Action, target Target, before, after Fields) error {
-	entry := Entry{
-		Chain: by.Chain(), At: time.Now().UTC().Format(timeFormat),
-		ActorKind: by.Kind, ActorID: by.id(), ActorLabel: by.Label, Action: action,
-		TargetKind: target.Kind, TargetID: target.ID, TargetLabel: target.Label,
-		Address: by.Address, RequestID: by.RequestID,
-	}
-	var err error
-	if entry.Before, err = encodeFields(before); err != nil {
-		return fmt.Errorf("record %s: %w", action, err)
-	}
-	if entry.After, err = encodeFields(after); err != nil {
-		return fmt.Errorf("record %s: %w", action, err)
+	entry, err := entryOf(by, Change{action, target, before, after})
+	if err != nil {
+		return err
 	}
 	if err := add(ctx, tx, entry); err != nil {
 		return fmt.Errorf("record %s: %w", action, err)
@@ -108,33 +98,42 @@ func encodeFields(fields Fields) (string, error) {
 	return string(text), err
 }
 
-// add puts entry at the end of its chain. The lock on the chain's head keeps
-// others from the same place.
+// add puts entry at the end of its chain.
 func add(ctx context.Context, tx *sqlx.Tx, entry Entry) error {
-	const open = `
-		INSERT INTO audit_heads (chain, seq, hash) VALUES ($1, 0, $2)
-		ON CONFLICT (chain) DO NOTHING`
-	const lock = `SELECT seq, hash FROM audit_heads WHERE chain = $1 FOR UPDATE`
 	const insert = `
 		INSERT INTO audit_log (chain, seq, at, actor_kind, actor_id, actor_label, action, target_kind,
 			target_id, target_label, address, request_id, before, after, prev_hash, hash)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
-	const move = `UPDATE audit_heads SET seq = $2, hash = $3 WHERE chain = $1`
-
-	if _, err := tx.ExecContext(ctx, open, entry.Chain, make([]byte, 32)); err != nil {
+	seq, hash, err := lockHead(ctx, tx, entry.Chain)
+	if err != nil {
 		return err
 	}
-	if err := tx.QueryRowxContext(ctx, lock, entry.Chain).Scan(&entry.Seq, &entry.PrevHash); err != nil {
-		return err
-	}
-	entry.Seq++
+	entry.Seq, entry.PrevHash = seq+1, hash
 	entry.Hash = entry.Sum()
-	_, err := tx.ExecContext(ctx, insert, entry.Chain, entry.Seq, entry.At, entry.ActorKind, entry.ActorID, entry.ActorLabel,
+	_, err = tx.ExecContext(ctx, insert, entry.Chain, entry.Seq, entry.At, entry.ActorKind, entry.ActorID, entry.ActorLabel,
 		entry.Action, entry.TargetKind, entry.TargetID, entry.TargetLabel, entry.Address, entry.RequestID,
 		entry.Before, entry.After, entry.PrevHash, entry.Hash)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, move, entry.Chain, entry.Seq, entry.Hash)
+	return moveHead(ctx, tx, entry.Chain, entry.Seq, entry.Hash)
+}
+
+// lockHead returns where a chain ends. The lock keeps others from the same place.
+func lockHead(ctx context.Context, tx *sqlx.Tx, chain string) (seq int64, hash []byte, err error) {
+	const open = `
+		INSERT INTO audit_heads (chain, seq, hash) VALUES ($1, 0, $2)
+		ON CONFLICT (chain) DO NOTHING`
+	const lock = `SELECT seq, hash FROM audit_heads WHERE chain = $1 FOR UPDATE`
+	if _, err := tx.ExecContext(ctx, open, chain, make([]byte, 32)); err != nil {
+		return 0, nil, err
+	}
+	err = tx.QueryRowxContext(ctx, lock, chain).Scan(&seq, &hash)
+	return seq, hash, err
+}
+
+func moveHead(ctx context.Context, tx *sqlx.Tx, chain string, seq int64, hash []byte) error {
+	const move = `UPDATE audit_heads SET seq = $2, hash = $3 WHERE chain = $1`
+	_, err := tx.ExecContext(ctx, move, chain, seq, hash)
 	return err
 }

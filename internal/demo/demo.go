@@ -119,6 +119,11 @@ func (f *filler) addKeys(ctx context.Context) ([]sender, error) {
 		}
 		s := sender{profile: p, key: issued.Key, addresses: f.addresses()}
 		s.createdAt = f.now.Add(-time.Duration(p.age*24*float64(time.Hour)) - time.Duration(f.random.IntN(8*3600))*time.Second)
+		if p.rotated > 0 {
+			if _, err := f.keys.Rotate(ctx, f.by, issued.Key.ID, keyring.Rotation{Overlap: 24 * time.Hour}); err != nil {
+				return nil, err
+			}
+		}
 		if p.inactive {
 			if _, err := f.keys.Deactivate(ctx, f.by, issued.Key.ID); err != nil {
 				return nil, err
@@ -153,21 +158,56 @@ func (f *filler) addresses() []string {
 	return list
 }
 
-// backdate moves the keys to the days they were made on, and gives each a maker.
+// backdate moves the keys to the days they were made on, gives each a maker, and
+// moves what happened to some of them since.
 func (f *filler) backdate(ctx context.Context, made []sender) error {
-	const update = `
-		UPDATE webhook_keys SET created_at = $2, created_by = $3 WHERE id = $1`
-	const credentials = `
-		UPDATE webhook_key_credentials SET created_at = $2 WHERE webhook_key_id = $1`
 	return f.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		for i, s := range made {
-			if _, err := tx.ExecContext(ctx, update, s.key.ID, s.createdAt, f.people[i%len(f.people)]); err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, credentials, s.key.ID, s.createdAt); err != nil {
-				return err
+			for _, change := range f.changes(s, f.people[i%len(f.people)]) {
+				if _, err := tx.ExecContext(ctx, change.statement, append([]any{s.key.ID}, change.args...)...); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
+}
+
+// A change is a statement about a key, whose id is its first argument.
+type change struct {
+	statement string
+	args      []any
+}
+
+func (f *filler) changes(s sender, maker uuid.UUID) []change {
+	const created = `
+		UPDATE webhook_keys SET created_at = $2, created_by = $3 WHERE id = $1`
+	const credentials = `
+		UPDATE webhook_key_credentials SET created_at = $2 WHERE webhook_key_id = $1`
+	const ownerless = `UPDATE webhook_keys SET created_by = NULL, owner_id = NULL WHERE id = $1`
+	const used = `UPDATE webhook_keys SET last_used_at = $2 WHERE id = $1`
+	const expired = `UPDATE webhook_keys SET expires_at = $2 WHERE id = $1`
+	const replaced = `
+		UPDATE webhook_key_credentials SET superseded_at = $2::timestamptz, expires_at = $2::timestamptz + interval '24 hours' WHERE webhook_key_id = $1 AND superseded_at IS NOT NULL`
+	const replacing = `
+		UPDATE webhook_key_credentials SET created_at = $2 WHERE webhook_key_id = $1 AND superseded_at IS NULL`
+	list := []change{{created, []any{s.createdAt, maker}}, {credentials, []any{s.createdAt}}}
+	if s.ownerless {
+		list = append(list, change{ownerless, nil})
+	}
+	if s.idle > 0 {
+		list = append(list, change{used, []any{f.ago(s.idle)}})
+	}
+	if s.expired > 0 {
+		list = append(list, change{expired, []any{f.ago(s.expired)}})
+	}
+	if s.rotated > 0 {
+		list = append(list, change{replaced, []any{f.ago(s.rotated / 24)}}, change{replacing, []any{f.ago(s.rotated / 24)}})
+	}
+	return list
+}
+
+// ago is so many days before now.
+func (f *filler) ago(days float64) time.Time {
+	return f.now.Add(-time.Duration(days * 24 * float64(time.Hour)))
 }

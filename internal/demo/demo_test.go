@@ -46,6 +46,19 @@ func TestFill(t *testing.T) {
 			t.Errorf("%s = %d, %v; want %d", query, got, err, want)
 		}
 	}
+	for query, least := range map[string]int{
+		`SELECT count(DISTINCT webhook_key_id) FROM deliveries WHERE reason IN ('key_inactive', 'key_expired') AND received_at > now() - interval '7 days'`:                                            2,
+		`SELECT count(*) FROM deliveries AS d JOIN webhook_key_credentials AS c USING (webhook_key_id) WHERE c.expires_at > now() AND d.received_at > c.superseded_at AND d.credential_generation = 1`: 1,
+		`SELECT count(*) FROM webhook_keys WHERE owner_id IS NULL`:                                     2,
+		`SELECT count(*) FROM webhook_keys WHERE last_used_at < now() - interval '90 days'`:            1,
+		`SELECT count(*) FROM workspace_counts WHERE requests >= refused AND refused >= 0`:             24 * 29,
+		`SELECT count(*) FROM webhook_keys WHERE expires_at < now() + interval '7 days' AND is_active`: 2,
+	} {
+		var got int
+		if err := db.Raw().Get(&got, query); err != nil || got < least {
+			t.Errorf("%s = %d, %v; want %d or more", query, got, err, least)
+		}
+	}
 	states := map[keyring.Status]int{}
 	var workspace uuid.UUID
 	if err := db.Raw().Get(&workspace, `SELECT id FROM workspaces WHERE slug = 'harbour-pine'`); err != nil {

@@ -12,10 +12,15 @@ type profile struct {
 	repeated  float64 // likewise: sent again
 	age       float64 // days since it was made
 	silent    float64 // days since its last request; -1: none ever came
+	idle      float64 // days since it was used last, before the traffic that there is; 0: no matter
+	ghosts    int     // requests of the last days, with credentials that were stopped
 	expiresIn int     // days; 0: never
+	expired   float64 // days since it expired; 0: it has not
+	rotated   float64 // hours since it was rotated with an overlap of a day; 0: never
 	limit     int     // requests a minute; 0: none
 	signed    bool
 	inactive  bool
+	ownerless bool // who made and owned it is gone
 	office    bool // busy in office hours only
 	events    []string
 }
@@ -31,10 +36,10 @@ func profiles() []profile {
 		{name: "Carrier ETA feed", labels: []string{"warehouse", "logistics"}, weight: 5, refused: .004, age: 363, expiresIn: 2, limit: 600, events: []string{"eta.changed"}},
 		{name: "Interview notes importer", labels: []string{"research"}, weight: 1.2, refused: .02, age: 90, expiresIn: 275, office: true, events: []string{"note.added"}},
 		{name: "SMS delivery status", weight: 2.4, age: 200, note: "The vendor retries for 4 hours.", events: []string{"sms.delivered", "sms.failed"}},
-		{name: "PagerDuty incidents", weight: .1, age: 500, events: []string{"incident.triggered", "incident.resolved"}},
+		{name: "PagerDuty incidents", weight: .1, age: 500, ownerless: true, events: []string{"incident.triggered", "incident.resolved"}},
 		{name: "Typeform onboarding survey", weight: 0, silent: -1, age: 5, expiresIn: 87},
 		{name: "Load-test rig", weight: 0, silent: -1, age: 2, expiresIn: 38},
-		{name: "Zapier sandbox", weight: .3, silent: 21, age: 260, inactive: true, events: []string{"zap.fired"}},
+		{name: "Zapier sandbox", weight: .3, silent: 21, age: 260, inactive: true, ghosts: 38, events: []string{"zap.fired"}},
 		{name: "Legacy CRM import", weight: .2, silent: 26, age: 800, inactive: true, note: "Replaced by the CRM's own webhooks.", events: []string{"contact.updated"}},
 	}
 	for i, name := range []string{
@@ -53,6 +58,14 @@ func profiles() []profile {
 			events: []string{fmt.Sprintf("%s.changed", []string{"record", "item", "report"}[i%3])},
 		}
 		switch {
+		case name == "Price tests":
+			p.expired, p.silent, p.ghosts = 2.5, 3, 12
+		case name == "Fleet telematics":
+			p.weight, p.office, p.rotated = 3, false, 15
+		case name == "Photo uploads":
+			p.weight, p.silent, p.idle, p.age = 0, -1, 47, 300
+		case name == "Franchise reports":
+			p.weight, p.silent, p.idle, p.age, p.ownerless = 0, -1, 131, 480, true
 		case i%12 == 5:
 			p.silent = 12 + float64(i%9)
 		case i%16 == 9:

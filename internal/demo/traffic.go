@@ -20,6 +20,7 @@ type request struct {
 	id, key       uuid.UUID
 	signal        *uuid.UUID
 	at            time.Time
+	generation    int
 	outcome       string
 	reason        string
 	status        int
@@ -52,20 +53,26 @@ func (f *filler) addTraffic(ctx context.Context, senders []sender) error {
 
 // requests draws 50,000 requests in order of time.
 func (f *filler) requests(senders []sender) []request {
-	total := 0.0
+	total, usual := 0.0, deliveries
 	for _, s := range senders {
-		total += s.weight
+		total, usual = total+s.weight, usual-s.ghosts
 	}
 	var all []request
 	for _, s := range senders {
-		n := int(s.weight / total * deliveries)
+		n := int(s.weight / total * float64(usual))
 		var last *request
-		for range n {
+		for i := range n {
 			r := f.draw(s, last)
+			if s.rotated > 0 && i < 3 && r.outcome == "accepted" { // the old ones are in use at this moment
+				r.at, r.generation = f.ago(float64(7*i+7)/(24*60)).Truncate(time.Millisecond), 1
+			}
 			if r.outcome == "accepted" {
 				last = &r
 			}
 			all = append(all, r)
+		}
+		for range s.ghosts {
+			all = append(all, f.drawGhost(s))
 		}
 	}
 	for len(all) < deliveries { // what rounding left
@@ -81,15 +88,36 @@ func (f *filler) requests(senders []sender) []request {
 	return all
 }
 
+// drawGhost makes a request with credentials of s that were stopped.
+func (f *filler) drawGhost(s sender) request {
+	span := 6.0
+	if s.expired > 0 {
+		span = s.expired
+	}
+	at := f.ago(f.random.Float64() * span).Truncate(time.Millisecond)
+	r := request{
+		key: s.key.ID, source: s.key.Source, at: at, address: s.addresses[0], generation: 1, method: "api_key",
+		outcome: "refused", reason: "key_inactive", status: 401, took: int64(26_000 + f.random.IntN(4000)), event: s.events[0], ref: fmt.Sprintf("evt_%016x", f.random.Uint64()),
+	}
+	if s.expired > 0 {
+		r.reason = "key_expired"
+	}
+	r.body = fmt.Appendf(nil, `{"event":%q,"id":%q}`, r.event, r.ref)
+	return r
+}
+
 // draw makes one request of s; previous is one that it may repeat.
 func (f *filler) draw(s sender, previous *request) request {
 	r := request{
 		key: s.key.ID, source: s.key.Source, at: f.moment(s), address: s.addresses[f.random.IntN(len(s.addresses))],
-		outcome: "accepted", status: 200, method: "api_key", took: int64(1500 + f.random.ExpFloat64()*2500),
+		generation: 1, outcome: "accepted", status: 200, method: "api_key", took: int64(1500 + f.random.ExpFloat64()*2500),
 		event: s.events[f.random.IntN(len(s.events))], ref: fmt.Sprintf("evt_%016x", f.random.Uint64()),
 	}
 	if s.signed {
 		r.method = "signature"
+	}
+	if s.rotated > 0 && r.at.After(f.ago(s.rotated/24)) && f.random.Float64() < 0.4 { // the others still use the old ones
+		r.generation = 2
 	}
 	chance := f.random.Float64()
 	switch {
@@ -153,12 +181,12 @@ func (f *filler) insert(ctx context.Context, tx *sqlx.Tx, part []request) error 
 		INSERT INTO deliveries (id, workspace_id, webhook_key_id, credential_generation, auth_method, outcome, reason, status,
 			scheme, endpoint, address, user_agent, content_type, event_type, source, source_ref, signal_id,
 			body, body_size, body_sha256, received_at, took_us)
-		SELECT id, $1, key, 1, method, outcome, reason, status, 'generic', '/hooks/{key}', address, 'demo/1.0', 'application/json',
+		SELECT id, $1, key, generation, method, outcome, reason, status, 'generic', '/hooks/{key}', address, 'demo/1.0', 'application/json',
 			event, source, ref, nullif(signal, ''::text)::uuid,
 			CASE WHEN outcome <> 'refused' THEN body END, octet_length(body), sum, at, took
 		FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::text[], $9::text[], $10::text[],
-			$11::text[], $12::text[], $13::bytea[], $14::bytea[], $15::timestamptz[], $16::bigint[])
-			AS r (id, key, method, outcome, reason, status, address, event, source, ref, signal, body, sum, at, took)`
+			$11::text[], $12::text[], $13::bytea[], $14::bytea[], $15::timestamptz[], $16::bigint[], $17::integer[])
+			AS r (id, key, method, outcome, reason, status, address, event, source, ref, signal, body, sum, at, took, generation)`
 	const signal = `
 		INSERT INTO signals (id, workspace_id, webhook_key_id, source, source_ref, received_at, epoch)
 		SELECT id, workspace_id, webhook_key_id, source, source_ref, received_at, 1
@@ -171,7 +199,7 @@ func (f *filler) insert(ctx context.Context, tx *sqlx.Tx, part []request) error 
 	}
 	_, err := tx.ExecContext(ctx, delivery, f.by.WorkspaceID, pq.Array(c.ids), pq.Array(c.keys), pq.Array(c.methods), pq.Array(c.outcomes),
 		pq.Array(c.reasons), pq.Array(c.statuses), pq.Array(c.addresses), pq.Array(c.events), pq.Array(c.sources), pq.Array(c.refs),
-		pq.Array(c.signals), pq.Array(c.bodies), pq.Array(c.sums), pq.Array(c.times), pq.Array(c.tooks))
+		pq.Array(c.signals), pq.Array(c.bodies), pq.Array(c.sums), pq.Array(c.times), pq.Array(c.tooks), pq.Array(c.generations))
 	if err != nil {
 		return err
 	}
@@ -182,7 +210,7 @@ func (f *filler) insert(ctx context.Context, tx *sqlx.Tx, part []request) error 
 // columnsOf are requests turned by a quarter, as unnest takes them.
 type columnsOf struct {
 	ids, keys, methods, outcomes, reasons, addresses, events, sources, refs, signals, times []string
-	statuses, tooks                                                                         []int64
+	statuses, tooks, generations                                                            []int64
 	bodies, sums                                                                            [][]byte
 }
 
@@ -197,7 +225,7 @@ func (c *columnsOf) add(r request) {
 	c.addresses, c.events = append(c.addresses, r.address), append(c.events, r.event)
 	c.sources, c.refs = append(c.sources, r.source), append(c.refs, r.ref)
 	c.signals, c.times = append(c.signals, signal), append(c.times, r.at.Format(time.RFC3339Nano))
-	c.tooks = append(c.tooks, r.took)
+	c.tooks, c.generations = append(c.tooks, r.took), append(c.generations, int64(r.generation))
 	c.bodies, c.sums = append(c.bodies, r.body), append(c.sums, sum[:])
 }
 

@@ -1,7 +1,8 @@
 // Package inbox keeps what arrived: deliveries, one for each request with its
 // outcome, and signals, one for each accepted event. It owns the tables signals,
 // deliveries, refused_requests, first_bodies, refused_request_quotas, delivery_tallies,
-// delivery_counts, stray_counts, key_addresses, signal_readers and signal_floors.
+// delivery_counts, workspace_counts, stray_counts, key_addresses, untrusted_forwards,
+// signal_readers, signal_floors, suspect_ranges, signal_changes and erasures.
 //
 // Its invariant: of all deliveries with one workspace, source and source ref,
 // exactly one made a signal, and the unique constraint decides which. Nothing

@@ -79,7 +79,7 @@ func (s *Store) AskToErase(ctx context.Context, by audit.Actor, e Erasure) (Eras
 		return Erasure{}, fmt.Errorf("ask to erase: %w", err)
 	}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
-		if err := tx.GetContext(ctx, &e, insert, id, by.WorkspaceID, e.Source, e.SourceRef, e.Reason, by.Label, actor); err != nil {
+		if err := tx.GetContext(ctx, &e, insert, id, by.WorkspaceID, e.Source, e.SourceRef, e.Reason, by.Label, string(actor)); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, by, audit.ErasureAsked, e.target(), nil, audit.Fields{"source": e.Source, "source_ref": e.SourceRef, "reason": e.Reason})

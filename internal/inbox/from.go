@@ -9,9 +9,9 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// An Address is what came with a key from one address, ever. These counts outlive
+// An Origin is what came with a key from one address, ever. These counts outlive
 // the requests that they count.
-type Address struct {
+type Origin struct {
 	Address  string    `db:"address"`  // "other": those beyond the first 1,000
 	Accepted int64     `db:"accepted"` // duplicates too
 	Refused  int64     `db:"refused"`
@@ -34,7 +34,7 @@ type Caller struct {
 
 // A From tells where requests with a key came from.
 type From struct {
-	Addresses []Address // the latest first, at most 200
+	Addresses []Origin  // the latest first, at most 200
 	Callers   []Caller  // the latest first, at most 200
 	Looked    int       // requests of the range that Callers rests on: the newest, at most [MaxLooked]
 	Oldest    time.Time // of those; zero without any

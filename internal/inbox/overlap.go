@@ -57,8 +57,8 @@ func (s *Store) UseSince(ctx context.Context, workspaceID, keyID uuid.UUID, r Ro
 func (u *OverlapUse) count(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, r Rotation) (quiet time.Time, needed int64, err error) {
 	const query = `
 		SELECT now(),
-			coalesce(sum(requests) FILTER (WHERE hour >= $3 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired')), 0),
-			max(last_at) FILTER (WHERE last_at > $6 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired')),
+			coalesce(sum(requests) FILTER (WHERE hour >= $3 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked')), 0),
+			max(last_at) FILTER (WHERE last_at > $6 AND credential_generation = ANY ($4) AND reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked')),
 			coalesce(sum(requests) FILTER (WHERE credential_generation = $5), 0),
 			coalesce(sum(requests) FILTER (WHERE hour < $3 AND outcome <> 'refused'), 0),
 			min(hour) FILTER (WHERE hour < $3)
@@ -89,6 +89,7 @@ func (u *OverlapUse) count(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID 
 	return quiet, needed, nil
 }
 
+// oldSenders returns who sent with an old credential, of the newest 20,000 requests.
 func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, r Rotation) (senders []Sender, err error) {
 	const query = `
 		SELECT address, user_agent, count(*) AS requests, min(received_at) AS first_at, max(received_at) AS last_at
@@ -97,18 +98,102 @@ func oldSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, 
 			WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3)
 			ORDER BY id DESC LIMIT $4
 		) AS newest
-		WHERE credential_generation = ANY ($5) AND received_at > $3 AND reason NOT IN ('credential_ended', 'credential_expired')
+		WHERE credential_generation = ANY ($5) AND received_at > $3 AND reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked')
 		GROUP BY address, user_agent ORDER BY last_at DESC LIMIT $6`
 	err = tx.SelectContext(ctx, &senders, query, keyID, workspaceID, r.At, maxSenderRows, pq.Array(r.Old), maxSenders)
 	return senders, err
 }
 
-// sentSince reports whether at least so many requests were let in since a moment.
+// sentSince reports whether at least so many requests were let in since a moment:
+// by the counts of the whole hours behind it, then by the rows of its own hour.
 func sentSince(ctx context.Context, tx *sqlx.Tx, workspaceID, keyID uuid.UUID, since time.Time, needed int64) (enough bool, err error) {
 	const query = `
-		SELECT count(*) >= $4 FROM (
-			SELECT FROM deliveries WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3) AND received_at > $3 AND outcome <> 'refused' LIMIT $4
+		SELECT count(*) >= $5 FROM (
+			SELECT FROM deliveries
+			WHERE webhook_key_id = $1 AND workspace_id = $2 AND id >= uuid_floor($3) AND id < uuid_floor($4) AND received_at > $3 AND received_at < $4
+				AND outcome <> 'refused'
+			ORDER BY id LIMIT $5
 		) AS sent`
-	err = tx.GetContext(ctx, &enough, query, keyID, workspaceID, since, needed)
+	end := hourOf(since).Add(time.Hour)
+	behind, err := letIn(ctx, tx, workspaceID, keyID, end)
+	if err != nil || behind >= needed {
+		return behind >= needed, err
+	}
+	err = tx.GetContext(ctx, &enough, query, keyID, workspaceID, since, end, needed-behind)
 	return enough, err
+}
+
+// A RotatedKey is a rotation of a key.
+type RotatedKey struct {
+	WorkspaceID, KeyID uuid.UUID
+	Rotation
+}
+
+// An OldUse is how often old credentials came since their rotation.
+type OldUse struct {
+	Requests int64
+	LastAt   *time.Time // nil: not at all
+	Safe     bool       // as an OverlapUse says; of the first 100 that may be
+}
+
+// InUse reports whether somebody seems to need the old credentials still: they came
+// in the last 24 hours, and it is not safe to retire them.
+func (u OldUse) InUse(now time.Time) bool {
+	return u.LastAt != nil && now.Sub(*u.LastAt) < 24*time.Hour && !u.Safe
+}
+
+// maxSafe bounds how many rotations are looked at more closely.
+const maxSafe = 100
+
+// OldUses returns the uses of the old credentials of rotations, in their order,
+// without who it was.
+func (s *Store) OldUses(ctx context.Context, rotations []RotatedKey) ([]OldUse, error) {
+	const query = `
+		SELECT r.place, coalesce(sum(c.requests), 0) AS requests, max(c.last_at) FILTER (WHERE c.last_at > r.since) AS last_at
+		FROM unnest($1::integer[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::timestamptz[]) AS r (place, key, generation, since, hour)
+		JOIN delivery_totals AS c ON c.webhook_key_id = r.key AND c.credential_generation = r.generation AND c.hour >= r.hour
+		WHERE c.reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked') GROUP BY r.place`
+	var places, generations []int64
+	var keys []uuid.UUID
+	var times, hours []time.Time
+	for i, r := range rotations {
+		for _, generation := range r.Old {
+			places, generations, keys = append(places, int64(i)), append(generations, int64(generation)), append(keys, r.KeyID)
+			times, hours = append(times, r.At), append(hours, hourOf(r.At))
+		}
+	}
+	var rows []struct {
+		Place    int        `db:"place"`
+		Requests int64      `db:"requests"`
+		LastAt   *time.Time `db:"last_at"`
+	}
+	uses := make([]OldUse, len(rotations))
+	if len(places) == 0 {
+		return uses, nil
+	}
+	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		err := tx.SelectContext(ctx, &rows, query, pq.Array(places), pq.Array(keys), pq.Array(generations), pq.Array(times), pq.Array(hours))
+		for i, row := range rows {
+			use := &uses[row.Place]
+			use.Requests, use.LastAt = max(row.Requests-rotations[row.Place].Before, 0), row.LastAt
+			if err == nil && i < maxSafe && row.LastAt != nil {
+				use.Safe, err = safe(ctx, tx, rotations[row.Place])
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read who uses rotated keys: %w", err)
+	}
+	return uses, nil
+}
+
+// safe tells whether an hour of usual traffic came without an old credential.
+func safe(ctx context.Context, tx *sqlx.Tx, r RotatedKey) (bool, error) {
+	var use OverlapUse
+	quiet, needed, err := use.count(ctx, tx, r.WorkspaceID, r.KeyID, r.Rotation)
+	if err != nil || quiet.IsZero() {
+		return false, err
+	}
+	return sentSince(ctx, tx, r.WorkspaceID, r.KeyID, quiet, needed)
 }

@@ -50,6 +50,10 @@ func TestSafeToRetire(t *testing.T) {
 	if u := use(1); !u.Safe || u.Quiet || len(u.Senders) != 1 {
 		t.Errorf("with usual traffic: %+v", u)
 	}
+	rotated := []inbox.RotatedKey{{WorkspaceID: p.workspace, KeyID: p.keys[0], Rotation: inbox.Rotation{At: since, Old: []int{1}, New: 2}}}
+	if uses, err := p.events.OldUses(t.Context(), rotated); err != nil || !uses[0].Safe || uses[0].Requests != 1 || uses[0].InUse(now) {
+		t.Errorf("OldUses says otherwise: %+v, %v", uses, err)
+	}
 	add(1, 1, now.Add(-59*time.Minute))
 	if u := use(1); u.Safe || u.Quiet {
 		t.Errorf("with an old one within the hour: %+v", u)

@@ -15,6 +15,8 @@ const (
 	KeyExpired        Reason = "key_expired"
 	CredentialEnded   Reason = "credential_ended"
 	CredentialExpired Reason = "credential_expired"
+	CredentialLeaked  Reason = "credential_leaked"
+	SecretErased      Reason = "secret_erased"
 	SignatureMissing  Reason = "signature_missing"
 	SignatureFormat   Reason = "signature_format"
 	TimestampStale    Reason = "timestamp_stale"
@@ -48,6 +50,8 @@ var explanations = map[Reason]string{
 	KeyExpired:        "The key has expired. Set a later date, or give the sender another key.",
 	CredentialEnded:   "The sender still uses an older API key or secret that was stopped. Give it the newest one.",
 	CredentialExpired: "The sender still uses an older API key or secret whose overlap has ended. Give it the newest one.",
+	CredentialLeaked:  "The API key or secret was reported as leaked and works no more. This is the old sender, or whoever else has it: compare the address. The sender needs the new one.",
+	SecretErased:      "The key’s secret was reported as leaked and is erased, so nobody can tell who made this signature: the old sender, or whoever else has the secret. Give the key and its sender new credentials.",
 	SignatureMissing:  "The request lacks the proof that the key asks for.",
 	SignatureFormat:   "The proof that the key asks for can't be read.",
 	TimestampStale:    "The signature is more than 5 minutes old, or from the future: an old request was sent again, or one of the clocks is wrong.",

@@ -35,7 +35,8 @@ const forgetAtOnce = 1000
 
 // Forget deletes what is past its time, a little at a time, and then the weeks
 // that nothing needs any more: what was kept of refused requests after 7 days,
-// the quotas of past minutes, signals as the rules say, deliveries after [KeptFor].
+// the quotas of past minutes, untrusted proxies after 8 days, signals as the rules
+// say, deliveries after [KeptFor].
 func (s *Store) Forget(ctx context.Context, rules []Rule) error {
 	const bodies = `
 		DELETE FROM refused_requests WHERE delivery_id IN (
@@ -46,6 +47,9 @@ func (s *Store) Forget(ctx context.Context, rules []Rule) error {
 	const firsts = `
 		DELETE FROM first_bodies WHERE ctid = ANY (ARRAY(
 			SELECT ctid FROM first_bodies WHERE delivery_id < uuid_floor(now() - make_interval(secs => $2)) LIMIT $1))`
+	const forwards = `
+		DELETE FROM untrusted_forwards WHERE ctid = ANY (ARRAY(
+			SELECT ctid FROM untrusted_forwards WHERE hour < now() - interval '8 days' LIMIT $1))`
 	for _, rule := range rules {
 		if err := s.forgetSignals(ctx, rule); err != nil {
 			return err
@@ -54,7 +58,7 @@ func (s *Store) Forget(ctx context.Context, rules []Rule) error {
 	for _, task := range []struct {
 		query string
 		args  []any
-	}{{bodies, nil}, {quotas, nil}, {firsts, []any{KeptFor.Seconds()}}} {
+	}{{bodies, nil}, {quotas, nil}, {firsts, []any{KeptFor.Seconds()}}, {forwards, nil}} {
 		if err := s.forget(ctx, task.query, task.args...); err != nil {
 			return err
 		}

@@ -41,35 +41,25 @@ type Window struct {
 	Suspect  bool // those alone that are marked so
 }
 
+// listed are the columns of a Listed.
+const listed = `d.id, d.webhook_key_id, d.source, d.source_ref, d.event_type, d.received_at, d.body_size,
+	CASE WHEN $2 THEN substr(d.body, 1, $3) END AS preview, d.erasure_id IS NOT NULL AS erased`
+
 // List returns a window of a workspace's signals.
 func (s *Store) List(ctx context.Context, workspace uuid.UUID, w Window) (signals []Listed, err error) {
 	if w.Suspect {
 		return s.listSuspect(ctx, workspace, w)
 	}
-	const query = `
-		SELECT d.id, d.webhook_key_id, d.source, d.source_ref, d.event_type, d.received_at, d.body_size,
-			CASE WHEN $2 THEN substr(d.body, 1, $3) END AS preview
-		FROM deliveries AS d
-		WHERE d.workspace_id = $1 AND d.outcome = 'accepted' AND EXISTS (SELECT FROM signals AS s WHERE s.id = d.id AND s.workspace_id = $1) `
-	args := []any{workspace, w.Payloads, previewBytes, w.Limit}
-	more, order := "", "DESC"
-	for _, part := range []struct {
-		value     *uuid.UUID
-		condition string
-	}{{w.Key, "AND d.webhook_key_id = $%d "}, {w.Before, "AND d.id < $%d "}, {w.After, "AND d.id > $%d "}} {
-		if part.value != nil {
-			args = append(args, *part.value)
-			more += fmt.Sprintf(part.condition, len(args))
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) (err error) {
+		if w.Key != nil {
+			signals, err = listOfKey(ctx, tx, workspace, w)
+		} else {
+			signals, err = listAll(ctx, tx, workspace, w)
 		}
-	}
-	if w.After != nil {
-		order = "ASC"
-	}
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		if err := tx.SelectContext(ctx, &signals, query+more+`ORDER BY d.id `+order+` LIMIT $4`, args...); err != nil {
+		if err != nil {
 			return err
 		}
-		return noteListed(ctx, tx, workspace, signals)
+		return noteMarked(ctx, tx, workspace, signals)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list signals: %w", err)
@@ -78,6 +68,67 @@ func (s *Store) List(ctx context.Context, workspace uuid.UUID, w Window) (signal
 		slices.Reverse(signals)
 	}
 	return signals, nil
+}
+
+// listAll follows the order that readers follow, so that no request that made no
+// signal is looked at. What is older than a signal that is gone is gone too.
+func listAll(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, w Window) (signals []Listed, err error) {
+	const query = `
+		WITH page AS MATERIALIZED (
+			SELECT s.id, s.epoch, s.commit_xid FROM signals AS s
+			WHERE s.workspace_id = $1 %s
+			ORDER BY s.epoch %[2]s, s.commit_xid %[2]s, s.id %[2]s LIMIT $4)
+		SELECT ` + listed + ` FROM page AS s JOIN deliveries AS d ON d.id = s.id
+		ORDER BY s.epoch %[2]s, s.commit_xid %[2]s, s.id %[2]s`
+	args := []any{workspace, w.Payloads, previewBytes, w.Limit}
+	from, sign, order := w.Before, "<", "DESC"
+	if w.After != nil {
+		from, sign, order = w.After, ">", "ASC"
+	}
+	condition := ""
+	if from != nil {
+		place, found, err := placeOf(ctx, tx, workspace, *from)
+		if err != nil || !found && w.After == nil {
+			return nil, err
+		}
+		epoch, xid, id := place.args()
+		condition, args = `AND (s.epoch, s.commit_xid, s.id) `+sign+` ($5::integer, $6::xid8, $7::uuid)`, append(args, epoch, xid, id)
+	}
+	err = tx.SelectContext(ctx, &signals, fmt.Sprintf(query, condition, order), args...)
+	return signals, err
+}
+
+// placeOf returns where a signal is in the order; the front, if it is gone.
+func placeOf(ctx context.Context, tx *sqlx.Tx, workspace, id uuid.UUID) (place Position, found bool, err error) {
+	const query = `SELECT epoch, commit_xid, id AS signal_id FROM signals WHERE workspace_id = $1 AND id = $2`
+	err = tx.GetContext(ctx, &place, query, workspace, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Position{}, false, nil
+	}
+	return place, err == nil, err
+}
+
+// listOfKey looks only where the key has accepted something, however many
+// requests it refused or found repeated before and after.
+func listOfKey(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, w Window) (signals []Listed, err error) {
+	query := `
+		SELECT ` + listed + ` FROM deliveries AS d
+		WHERE d.workspace_id = $1 AND d.webhook_key_id = $5 AND d.id >= uuid_floor($6) AND d.id < uuid_floor($7) AND d.outcome = 'accepted'
+			AND (SELECT s.workspace_id FROM signals AS s WHERE s.id = d.id) = $1 ` // each by itself: a join may begin at the wrong end
+	first, last, found, err := acceptedHours(ctx, tx, workspace, *w.Key)
+	if err != nil || !found {
+		return nil, err
+	}
+	args := []any{workspace, w.Payloads, previewBytes, w.Limit, *w.Key, first.Add(-skew), last.Add(time.Hour + skew)}
+	order := "DESC"
+	switch {
+	case w.Before != nil:
+		query, args = query+`AND d.id < $8 `, append(args, *w.Before)
+	case w.After != nil:
+		query, args, order = query+`AND d.id > $8 `, append(args, *w.After), "ASC"
+	}
+	err = tx.SelectContext(ctx, &signals, query+`ORDER BY d.id `+order+` LIMIT $4`, args...)
+	return signals, err
 }
 
 // Describe returns one signal without its body.

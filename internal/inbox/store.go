@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"keyhook/internal/postgres"
 	"keyhook/internal/seal"
@@ -44,52 +45,25 @@ func (s *Store) RecentOf(ctx context.Context, workspaceID, keyID uuid.UUID, limi
 	return found, nil
 }
 
-// FirstOf returns what tells whether a new key works: its first accepted
-// delivery, else its latest refused one. found is false if there is neither.
-func (s *Store) FirstOf(ctx context.Context, workspaceID, keyID uuid.UUID) (first Delivery, found bool, err error) {
-	const accepted = `
-		SELECT ` + columns + ` FROM deliveries
-		WHERE webhook_key_id = $1 AND workspace_id = $2 AND outcome = 'accepted'
-		ORDER BY id LIMIT 1`
-	const refused = `
-		SELECT ` + columns + ` FROM deliveries
-		WHERE webhook_key_id = $1 AND workspace_id = $2 AND outcome = 'refused'
-		ORDER BY id DESC LIMIT 1`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		err := tx.GetContext(ctx, &first, accepted, keyID, workspaceID)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = tx.GetContext(ctx, &first, refused, keyID, workspaceID)
-		}
-		return err
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return Delivery{}, false, nil
-	}
-	if err != nil {
-		return Delivery{}, false, fmt.Errorf("read the first delivery: %w", err)
-	}
-	return first, true, nil
-}
-
 const hourSums = `
 	hour,
 	coalesce(sum(requests) FILTER (WHERE outcome = 'accepted'), 0)::bigint AS accepted,
 	coalesce(sum(requests) FILTER (WHERE outcome = 'duplicate'), 0)::bigint AS duplicate,
 	coalesce(sum(requests) FILTER (WHERE outcome = 'refused'), 0)::bigint AS refused`
 
-// Hourly returns the counts of every key of a workspace from the hour of since
+// Hourly returns the counts of some keys of a workspace from the hour of since
 // on, oldest first. Hours without a request are left out.
-func (s *Store) Hourly(ctx context.Context, workspaceID uuid.UUID, since time.Time) (map[uuid.UUID][]HourCount, error) {
+func (s *Store) Hourly(ctx context.Context, workspaceID uuid.UUID, keys []uuid.UUID, since time.Time) (map[uuid.UUID][]HourCount, error) {
 	const query = `
 		SELECT webhook_key_id, ` + hourSums + ` FROM delivery_totals
-		WHERE workspace_id = $1 AND hour >= $2
+		WHERE workspace_id = $1 AND webhook_key_id = ANY ($2) AND hour >= $3
 		GROUP BY webhook_key_id, hour ORDER BY webhook_key_id, hour`
 	var rows []struct {
 		KeyID uuid.UUID `db:"webhook_key_id"`
 		HourCount
 	}
 	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.SelectContext(ctx, &rows, query, workspaceID, hourOf(since))
+		return tx.SelectContext(ctx, &rows, query, workspaceID, pq.Array(keys), hourOf(since))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read hourly counts: %w", err)
@@ -115,33 +89,6 @@ func (s *Store) UsageOf(ctx context.Context, workspaceID, keyID uuid.UUID, since
 		return nil, fmt.Errorf("read a key's usage: %w", err)
 	}
 	return counts, nil
-}
-
-// maxSenders bounds the answer of SendersOf, maxSenderRows what it looks at.
-const (
-	maxSenders    = 100
-	maxSenderRows = 20_000
-)
-
-// SendersOf returns who sent accepted or duplicate requests with a key since a
-// moment, the latest first. It looks at the newest 20,000 requests at most.
-func (s *Store) SendersOf(ctx context.Context, workspaceID, keyID uuid.UUID, since time.Time) ([]Sender, error) {
-	const query = `
-		SELECT address, user_agent, count(*) AS requests, min(received_at) AS first_at, max(received_at) AS last_at
-		FROM (
-			SELECT address, user_agent, received_at FROM deliveries
-			WHERE webhook_key_id = $1 AND workspace_id = $2 AND outcome <> 'refused' AND id >= uuid_floor($3)
-			ORDER BY id DESC LIMIT $4
-		) AS newest
-		GROUP BY address, user_agent ORDER BY last_at DESC LIMIT $5`
-	var senders []Sender
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.SelectContext(ctx, &senders, query, keyID, workspaceID, since, maxSenderRows, maxSenders)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read a key's senders: %w", err)
-	}
-	return senders, nil
 }
 
 // Kept is what was kept of a refused request.

@@ -45,7 +45,7 @@ func TestReads(t *testing.T) {
 	if diff := cmp.Diff(inbox.HourCount{Accepted: 2, Duplicate: 1, Refused: 2}, sum); diff != "" || err != nil {
 		t.Errorf("UsageOf, %v (-want +got):\n%s", err, diff)
 	}
-	hourly, err := p.events.Hourly(t.Context(), p.workspace, since)
+	hourly, err := p.events.Hourly(t.Context(), p.workspace, p.keys[:], since)
 	if err != nil || len(hourly) != 2 || hourly[p.keys[1]][0].Accepted != 1 || !hourly[p.keys[1]][0].Hour.Equal(sent[0].ReceivedAt.Truncate(time.Hour)) {
 		t.Errorf("Hourly = %v, %v", hourly, err)
 	}
@@ -65,7 +65,7 @@ func TestReadsOfAnotherWorkspace(t *testing.T) {
 	recent, err1 := p.events.RecentOf(t.Context(), other, p.keys[0], 10)
 	_, found, err2 := p.events.FirstOf(t.Context(), other, p.keys[0])
 	usage, err3 := p.events.UsageOf(t.Context(), other, p.keys[0], since)
-	hourly, err4 := p.events.Hourly(t.Context(), other, since)
+	hourly, err4 := p.events.Hourly(t.Context(), other, p.keys[:], since)
 	senders, err5 := p.events.SendersOf(t.Context(), other, p.keys[0], since)
 	if len(recent)+len(usage)+len(hourly)+len(senders) != 0 || found {
 		t.Errorf("found %d, %v, %d, %d, %d of another workspace", len(recent), found, len(usage), len(hourly), len(senders))

@@ -14,24 +14,23 @@ import (
 // workspace.
 const marked = `EXISTS (SELECT FROM suspect_ranges AS r WHERE r.workspace_id = $1 AND r.ended_at IS NULL AND ` + covers + `)`
 
-// noteListed adds to listed signals what people did to them.
-func noteListed(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, signals []Listed) error {
+// noteMarked adds to listed signals whether they are marked. Where a workspace has
+// no mark, it looks at none of them.
+func noteMarked(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, signals []Listed) error {
 	const query = `
-		SELECT d.id, ` + marked + ` AS suspect, d.erasure_id IS NOT NULL AS erased
-		FROM deliveries AS d JOIN signals AS s ON s.id = d.id WHERE s.workspace_id = $1 AND d.id = ANY ($2)`
-	var ids []uuid.UUID
-	places := map[uuid.UUID]int{}
+		SELECT d.id FROM deliveries AS d JOIN signals AS s ON s.id = d.id
+		WHERE (SELECT EXISTS (SELECT FROM suspect_ranges WHERE workspace_id = $1 AND ended_at IS NULL))
+			AND s.workspace_id = $1 AND d.id = ANY ($2) AND ` + marked
+	ids := make([]uuid.UUID, len(signals))
 	for i := range signals {
-		ids = append(ids, signals[i].ID)
-		places[signals[i].ID] = i
+		ids[i] = signals[i].ID
 	}
-	var rows []Listed
-	if err := tx.SelectContext(ctx, &rows, query, workspace, pq.Array(ids)); err != nil {
+	var suspect []uuid.UUID
+	if err := tx.SelectContext(ctx, &suspect, query, workspace, pq.Array(ids)); err != nil {
 		return err
 	}
-	for _, row := range rows {
-		listed := &signals[places[row.ID]]
-		listed.Suspect, listed.Erased = row.Suspect, row.Erased
+	for i := range signals {
+		signals[i].Suspect = slices.Contains(suspect, signals[i].ID)
 	}
 	return nil
 }
@@ -40,8 +39,7 @@ func noteListed(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, signals [
 // first mark that holds or after the last.
 func (s *Store) listSuspect(ctx context.Context, workspace uuid.UUID, w Window) (signals []Listed, err error) {
 	const query = `
-		SELECT d.id, d.webhook_key_id, d.source, d.source_ref, d.event_type, d.received_at, d.body_size,
-			CASE WHEN $2 THEN substr(d.body, 1, $3) END AS preview, true AS suspect, d.erasure_id IS NOT NULL AS erased
+		SELECT ` + listed + `, true AS suspect
 		FROM deliveries AS d JOIN signals AS s ON s.id = d.id
 		WHERE d.workspace_id = $1 AND d.outcome = 'accepted' AND s.workspace_id = $1
 			AND d.id >= uuid_floor((SELECT min(from_at) - interval '1 hour' FROM suspect_ranges WHERE workspace_id = $1 AND ended_at IS NULL))

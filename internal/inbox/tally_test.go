@@ -113,11 +113,13 @@ func TestRollUpWhileAppending(t *testing.T) {
 	stop()
 	keepers.Wait()
 	p.rollUp()
+	p.sameByWorkspace()
 	for query, want := range map[string]int{
 		`SELECT count(*) FROM delivery_tallies`: 0,
 		`SELECT count(*) FROM delivery_counts AS c WHERE NOT EXISTS (SELECT FROM webhook_keys AS k WHERE k.id = c.webhook_key_id)`: 0,
 		`SELECT sum(requests) FROM delivery_counts`:         p.count(`SELECT count(*) FROM deliveries WHERE webhook_key_id IS NOT NULL`),
 		`SELECT sum(accepted + refused) FROM key_addresses`: 480,
+		`SELECT sum(requests) FROM workspace_counts`:        480,
 	} {
 		if n := p.count(query); n != want {
 			t.Errorf("%s = %d, want %d", query, n, want)

@@ -30,6 +30,23 @@ func ClientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	return address
 }
 
+// forwarder returns the peer of a request that says for whom it was forwarded,
+// unless it is trusted; else it is not valid.
+func forwarder(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	if len(r.Header["X-Forwarded-For"]) == 0 {
+		return netip.Addr{}
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{} // a unix socket
+	}
+	address := peer.Addr().Unmap().WithZone("")
+	if contains(trusted, address) {
+		return netip.Addr{}
+	}
+	return address
+}
+
 func contains(prefixes []netip.Prefix, address netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }

@@ -21,7 +21,9 @@ func spend(ctx context.Context, tx *sqlx.Tx, batch []pending) (allowed []inbox.A
 		if err != nil {
 			return nil, nil, nil, fmt.Errorf("spend the key's allowance: %w", err)
 		}
-		results[i].allowance, results[i].over = &left, !ok
+		if results[i].over = !ok; left.Limit > 0 {
+			results[i].allowance = &left
+		}
 	}
 	for i, p := range batch {
 		if !results[i].over {

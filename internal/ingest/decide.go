@@ -33,9 +33,13 @@ func (h *Handler) decide(ctx context.Context, rq *request) (answer, error) {
 				view = h.keys.View(true)
 				continue
 			}
+			h.noteForwarder(rq, v.proof)
 			return h.refuse(rq, v), nil
 		}
 		a, done, err := h.submit(rq, v)
+		if done {
+			h.noteForwarder(rq, v.proof)
+		}
 		if done || err != nil {
 			return a, err
 		}

@@ -51,6 +51,7 @@ type Handler struct {
 	config  Config
 	keys    *keyring.Cache
 	caps    *caps
+	proxies forwards
 	budget  budget
 	parsers chan struct{} // a place for each large body that is parsed
 	writer  *Writer
@@ -154,6 +155,7 @@ type request struct {
 	route      route
 	header     http.Header
 	address    netip.Addr
+	forwarder  netip.Addr // who said so without being trusted; not valid: nobody
 	body       []byte
 	bodySize   int64        // more than body holds, if it was too large
 	unreadable inbox.Reason // why there is no body to look at
@@ -164,7 +166,8 @@ type request struct {
 func (h *Handler) read(w http.ResponseWriter, r *http.Request, id uuid.UUID, began time.Time, route route) *request {
 	rq := &request{
 		id: id, began: began, receivedAt: time.Now().UTC().Truncate(time.Microsecond), route: route,
-		header: r.Header, address: ClientAddr(r, h.config.TrustedProxies), bodySize: r.ContentLength,
+		header: r.Header, address: ClientAddr(r, h.config.TrustedProxies), forwarder: forwarder(r, h.config.TrustedProxies),
+		bodySize: r.ContentLength,
 	}
 	if r.ContentLength > h.config.MaxBody {
 		rq.unreadable = inbox.BodyTooLarge

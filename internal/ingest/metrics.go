@@ -22,6 +22,7 @@ type Metrics struct {
 	retries    prometheus.Counter
 	stale      prometheus.Counter
 	overBudget prometheus.Counter
+	forwarded  prometheus.Counter
 	registerer prometheus.Registerer
 }
 
@@ -50,9 +51,10 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 		retries:    counter("batch_retries", "Batches that were tried again, whole or in halves."),
 		stale:      counter("stale_keys", "Requests whose key had changed since it was looked up."),
 		overBudget: counter("over_budget", "Requests refused because too much of bodies was held."),
+		forwarded:  counter("untrusted_forwarded", "Requests with good credentials and X-Forwarded-For from a peer that is no trusted proxy."),
 		registerer: registerer,
 	}
-	registerer.MustRegister(m.requests, m.took, m.batches, m.commits, m.refusals, m.notKept, m.unrecorded, m.failures, m.retries, m.stale, m.overBudget)
+	registerer.MustRegister(m.requests, m.took, m.batches, m.commits, m.refusals, m.notKept, m.unrecorded, m.failures, m.retries, m.stale, m.overBudget, m.forwarded)
 	return m
 }
 

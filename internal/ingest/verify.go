@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -111,6 +112,7 @@ func (h *Handler) verifyScheme(rq *request, c credentials, scheme *signature.Sch
 		p.method, p.presented, p.signatureText = r.method(), r.presented, r.signatureText(rq)
 		p.refuseIf(r.wrong)
 		h.verifySecrets(rq, r, secretsOf(found), p, withoutSecret(found))
+		h.recogniseErased(r, found, p)
 	case scheme.Name == signature.Generic && c.apiKey != "": // the other way of this scheme
 		p.method = c.method
 	case c.wrong == "":
@@ -121,11 +123,28 @@ func (h *Handler) verifyScheme(rq *request, c credentials, scheme *signature.Sch
 
 // withoutSecret is why a key without a secret refuses.
 func withoutSecret(credentials []keyring.Found) inbox.Reason {
+	if slices.ContainsFunc(credentials, keyring.Found.Erased) {
+		return inbox.SecretErased
+	}
 	switch state := credentials[0].State; state {
 	case keyring.KeyInactive, keyring.KeyExpired:
 		return reasonOf(state)
 	}
 	return inbox.SecretMissing
+}
+
+// recogniseErased tells that a secret which was sent as it is was reported as
+// leaked. Who made a signature can't be told without the secret.
+func (h *Handler) recogniseErased(r reading, found []keyring.Found, p *proof) {
+	text, user := r.presented.Sent(), r.presented.User
+	if text == "" || p.reason != inbox.SignatureWrong && p.reason != inbox.SecretErased || user != "" && user != p.key.ID.String() {
+		return
+	}
+	for _, f := range found {
+		if h.keys.Recognises(f, text) {
+			p.secretGeneration, p.reason = f.CountedAs, inbox.CredentialLeaked
+		}
+	}
 }
 
 // verifySentAlong checks an API key, which must hold wherever keys of the scheme
@@ -151,7 +170,11 @@ func (h *Handler) verifyWorkspace(ctx context.Context, rq *request, c credential
 		p.workspaceID = c.workspaceID
 	}
 	p.presented, p.signatureText = c.readings[0].presented, c.readings[0].signatureText(rq)
-	h.verifySecrets(rq, c.readings[0], secrets, p, inbox.UnknownWorkspace)
+	live, none := secretsOf(secrets), inbox.UnknownWorkspace
+	if len(live) == 0 && len(secrets) > 0 {
+		p.key, none = secrets[0].Key, inbox.SecretErased
+	}
+	h.verifySecrets(rq, c.readings[0], live, p, none)
 	if tooMany && p.reason == inbox.SignatureWrong { // the right one may be among those not tried
 		p.reason = inbox.TooManySecrets
 	}
@@ -223,7 +246,10 @@ func (h *Handler) verifyAPIKey(ctx context.Context, c credentials, keys *keyring
 	}
 	p.holds(found)
 	p.apiKeyGeneration = found.CountedAs
-	if found.State != keyring.Valid {
+	switch {
+	case found.State == keyring.CredentialLeaked && p.reason == inbox.SecretErased:
+		p.reason = inbox.CredentialLeaked // this half can be told
+	case found.State != keyring.Valid:
 		p.refuse(reasonOf(found.State))
 	}
 	if c.inURL && !found.Key.AllowInURL {
@@ -255,6 +281,8 @@ func reasonOf(state keyring.State) inbox.Reason {
 		return inbox.KeyExpired
 	case keyring.CredentialExpired:
 		return inbox.CredentialExpired
+	case keyring.CredentialLeaked:
+		return inbox.CredentialLeaked
 	}
 	return inbox.CredentialEnded
 }

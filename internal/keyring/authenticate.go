@@ -22,6 +22,7 @@ const (
 	KeyExpired        State = "key_expired"
 	CredentialEnded   State = "credential_ended"   // stopped for good
 	CredentialExpired State = "credential_expired" // its overlap is over
+	CredentialLeaked  State = "credential_leaked"  // reported as leaked, and stopped for good
 )
 
 // MaxSecrets is how many secrets are tried on one request.
@@ -36,6 +37,7 @@ type Found struct {
 	State      State      // at the moment of the look-up
 	Until      *time.Time // when it ends to be valid; nil: never
 	Hash       []byte     // of an API key, SHA-256
+	Print      []byte     // of a secret, its fingerprint
 	Secret     Credential // of a secret
 }
 
@@ -47,12 +49,15 @@ type foundRow struct {
 	CountedAs  int        `db:"counted_as"`
 	Hash       []byte     `db:"hash"`
 	Sealed     []byte     `db:"sealed"`
+	Print      []byte     `db:"print"`
 	State      State      `db:"state"`
 	Until      *time.Time `db:"until"`
 }
 
-// state is what a credential c and its key k are now, by the database's clock.
+// state is what a credential c and its key k are now, by the database's clock. That
+// one leaked is worth more to know than that its key was stopped besides.
 const state = `CASE
+	WHEN c.leaked_at IS NOT NULL THEN 'credential_leaked'
 	WHEN NOT k.is_active THEN 'key_inactive'
 	WHEN k.expires_at <= statement_timestamp() THEN 'key_expired'
 	WHEN c.ended_at <= statement_timestamp() THEN 'credential_ended'
@@ -62,16 +67,16 @@ const state = `CASE
 // countedAs is what requests are counted under that a credential c proves.
 const countedAs = `coalesce(c.counted_as, c.generation)`
 
-const found = `SELECT ` + bare + `, c.kind, c.generation, ` + countedAs + ` AS counted_as, c.hash, c.sealed, ` + state + `
+const found = `SELECT ` + bare + `, c.kind, c.generation, ` + countedAs + ` AS counted_as, c.hash, c.sealed, c.fingerprint AS print, ` + state + `
 	FROM webhook_keys AS k JOIN webhook_key_credentials AS c ON c.webhook_key_id = k.id `
 
 // foundOrBare is found, with a row for a key that has no credential yet.
 const foundOrBare = `SELECT ` + bare + `, coalesce(c.kind, '') AS kind, coalesce(c.generation, 0) AS generation,
-	coalesce(` + countedAs + `, 0) AS counted_as, c.hash, c.sealed, ` + state + `
+	coalesce(` + countedAs + `, 0) AS counted_as, c.hash, c.sealed, c.fingerprint AS print, ` + state + `
 	FROM webhook_keys AS k LEFT JOIN webhook_key_credentials AS c ON c.webhook_key_id = k.id `
 
 func (s *Store) open(row foundRow) (Found, error) {
-	f := Found{Key: row.Key, Kind: row.Kind, Generation: row.Generation, CountedAs: row.CountedAs, State: row.State, Until: row.Until, Hash: row.Hash}
+	f := Found{Key: row.Key, Kind: row.Kind, Generation: row.Generation, CountedAs: row.CountedAs, State: row.State, Until: row.Until, Hash: row.Hash, Print: row.Print}
 	if row.Sealed == nil {
 		return f, nil
 	}

@@ -86,7 +86,12 @@ func TestStatusAt(t *testing.T) {
 		{Key{Active: true}, NeverUsed},
 		{Key{Active: true, LastUsedAt: at(-31 * day)}, Idle},
 		{Key{Active: true, LastUsedAt: at(-day), ExpiresAt: at(3 * day)}, Expiring},
-		{Key{Active: true, ExpiresAt: at(15 * day)}, NeverUsed},
+		{Key{Active: true, ExpiresAt: at(31 * day)}, NeverUsed},
+		{Key{Active: true, RotatingUntil: at(day)}, Rotating},
+		{Key{Active: true, LastUsedAt: at(-31 * day), RotatingUntil: at(time.Hour), ExpiresAt: at(31 * day)}, Rotating},
+		{Key{Active: true, LastUsedAt: at(-day), RotatingUntil: at(0)}, Active},
+		{Key{Active: true, RotatingUntil: at(day), ExpiresAt: at(3 * day)}, Expiring},
+		{Key{Active: false, RotatingUntil: at(day)}, Inactive},
 		{Key{Active: true, ExpiresAt: at(0)}, Expired},
 		{Key{Active: false, ExpiresAt: at(-day)}, Inactive},
 	} {

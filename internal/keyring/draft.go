@@ -3,7 +3,6 @@ package keyring
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,6 +49,8 @@ type Draft struct {
 	DailyQuota       *int
 	RefPointer       string
 	IdenticalBodies  string // flag (also ""), duplicate
+
+	Seen string // the Key.Edition that a form showed; "": whatever the key is now
 }
 
 // A check collects what is wrong with a form.
@@ -94,7 +95,8 @@ func (c *check) short(field, what, value string, limit int) {
 var sourcePattern = regexp.MustCompile(`^[a-z0-9]+(?:[-_.][a-z0-9]+)*$`)
 
 // checked returns d as it will be stored, or a fault that blames every wrong field.
-func (d Draft) checked(now time.Time) (Draft, error) {
+// kept is the end that the key has, which may have passed.
+func (d Draft) checked(now time.Time, kept *time.Time) (Draft, error) {
 	var c check
 	d.Name = c.line("name", "The name", d.Name, MaxName)
 	if d.Name == "" {
@@ -109,13 +111,7 @@ func (d Draft) checked(now time.Time) (Draft, error) {
 	d.checkLabels(&c)
 	d.checkCIDRs(&c)
 	d.checkLimits(&c)
-	if d.ExpiresAt != nil {
-		at := d.ExpiresAt.UTC().Truncate(time.Second)
-		d.ExpiresAt = &at
-		if at.Sub(now) > maxExpiry {
-			c.fail("expires", "The expiry date is more than ten years away.")
-		}
-	}
+	d.checkEnd(&c, now, kept)
 	if d.RefPointer = strings.TrimSpace(d.RefPointer); !validPointer(d.RefPointer) {
 		c.fail("ref_pointer", "A JSON pointer is like /data/id: it begins with a slash, and ~ stands before 0 or 1.")
 	}
@@ -127,6 +123,20 @@ func (d Draft) checked(now time.Time) (Draft, error) {
 		c.fail("identical_bodies", "Choose what happens to identical bodies.")
 	}
 	return d, fault.Join(c)
+}
+
+// checkEnd refuses an end that nobody can mean.
+func (d *Draft) checkEnd(c *check, now time.Time, kept *time.Time) {
+	if d.ExpiresAt == nil {
+		return
+	}
+	at := d.ExpiresAt.UTC().Truncate(time.Second)
+	switch d.ExpiresAt = &at; {
+	case at.Sub(now) > maxExpiry:
+		c.fail("expires", "The expiry date is more than ten years away.")
+	case !at.After(now) && (kept == nil || !kept.Truncate(time.Second).Equal(at)):
+		c.fail("expires", "That time has passed. Choose a later one, or deactivate the key.")
+	}
 }
 
 // checkScheme refuses what a scheme has no use for.
@@ -191,37 +201,6 @@ func (d *Draft) checkLabels(c *check) {
 	d.Labels = labels
 }
 
-func (d *Draft) checkCIDRs(c *check) {
-	list := []string{}
-	for i, line := range d.AllowedCIDRs {
-		if line = strings.TrimSpace(line); line == "" {
-			continue
-		}
-		prefix, err := parsePrefix(line)
-		if err != nil {
-			c.fail("allowed_cidrs", "Line %d: “%s” is not an address or a network such as 192.0.2.0/24.", i+1, shorten(line))
-			return
-		}
-		if !slices.Contains(list, prefix.String()) {
-			list = append(list, prefix.String())
-		}
-		if len(list) > MaxCIDRs {
-			c.fail("allowed_cidrs", "At most %d networks.", MaxCIDRs)
-			return
-		}
-	}
-	d.AllowedCIDRs = list
-}
-
-func parsePrefix(text string) (netip.Prefix, error) {
-	if address, err := netip.ParseAddr(text); err == nil && address.Zone() == "" {
-		address = address.Unmap()
-		return netip.PrefixFrom(address, address.BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	return prefix.Masked(), err
-}
-
 func (d *Draft) checkLimits(c *check) {
 	if d.RateSeconds == 0 {
 		d.RateSeconds = 60
@@ -284,6 +263,25 @@ func ownerBelongs(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, owner *
 
 // Check says what is wrong with a draft, all at once, without writing anything.
 func (d Draft) Check() error {
-	_, err := d.checked(time.Now())
+	_, err := d.checked(time.Now(), nil)
 	return err
+}
+
+// CheckEdit is Check for a change of a key.
+func (d Draft) CheckEdit(key Key) error {
+	_, err := d.editing(key, time.Now())
+	return err
+}
+
+// editing is checked for a change of a key: what it has already may stay.
+func (d Draft) editing(key Key, now time.Time) (Draft, error) {
+	if d.Source == OriginSource && key.Source == OriginSource {
+		d.Source = ""
+	}
+	d.Scheme = key.Scheme
+	d, err := d.checked(now, key.ExpiresAt)
+	if d.Source == "" {
+		d.Source = key.Source
+	}
+	return d, err
 }

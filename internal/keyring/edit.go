@@ -2,6 +2,8 @@ package keyring
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"time"
 
@@ -14,8 +16,8 @@ import (
 )
 
 // mine is the condition of "one's own key": made or owned by the actor, or the
-// actor may change any key. $3 is the user, $4 the role.
-const mine = ` AND (created_by = $3 OR owner_id = $3 OR $4 IN ('owner', 'admin'))`
+// actor may change any key. An auditor changes none. $3 is the user, $4 the role.
+const mine = ` AND (created_by = $3 OR owner_id = $3 OR $4 IN ('owner', 'admin')) AND $4 <> 'auditor'`
 
 // roleOf is the role that mine asks for. Who operates the instance may do all.
 func roleOf(by audit.Actor) string {
@@ -44,55 +46,46 @@ func lock(ctx context.Context, tx *sqlx.Tx, by audit.Actor, id uuid.UUID) (Key, 
 	return key, nil
 }
 
-// Edit changes what people decided about a key. Nothing is recorded where
-// nothing changed.
-func (s *Store) Edit(ctx context.Context, by audit.Actor, id uuid.UUID, draft Draft) (Key, error) {
-	const update = `
-		UPDATE webhook_keys SET name = $3, source = $4, note = $5, labels = $6, owner_id = $7, expires_at = $8, require_signature = $9,
-			allow_in_url = $10, allowed_cidrs = $11, other_sources = $12, rate_limit = $13, rate_seconds = $14, daily_quota = $15,
-			ref_pointer = $16, identical_bodies = $17
-		WHERE workspace_id = $1 AND id = $2`
-	asked := draft.Source
-	if asked == OriginSource {
-		draft.Source = "" // right only for a key that has it already
-	}
-	draft, err := draft.checked(time.Now())
+// EditedSince is the error of a form that showed a key as it no longer is. Nothing
+// is changed: the form would have undone what nobody saw.
+type EditedSince struct {
+	Stored      Key          // as it is now
+	Now, Wanted audit.Fields // where the form differs from it
+}
+
+func (*EditedSince) Error() string { return "the key was changed since the form was opened" }
+
+// Edition tells what people decided about a key at one time from what they decided
+// at another.
+func (k Key) Edition() string {
+	fields := k.fields()
+	delete(fields, "owner") // people may be called otherwise tomorrow
+	text, err := json.Marshal(fields)
 	if err != nil {
-		return Key{}, err
+		panic(err) // only for types that are not ours
 	}
-	var after Key
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:12])
+}
+
+// Edit changes what people decided about a key. Nothing is recorded where
+// nothing changed. A draft that was written over another edition of the key gets
+// *EditedSince.
+func (s *Store) Edit(ctx context.Context, by audit.Actor, id uuid.UUID, draft Draft) (after Key, err error) {
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		before, err := lock(ctx, tx, by, id)
 		if err != nil {
 			return err
 		}
-		var c check
-		if draft.checkScheme(&c, before.Scheme); len(c) > 0 {
-			return fault.Join(c)
-		}
-		switch {
-		case asked == OriginSource && before.Source != OriginSource:
-			return fault.On("source", fault.Invalid, "The source “webhook” is kept for imported keys.")
-		case draft.Source == "":
-			draft.Source = before.Source
-		}
-		if before.OwnerID == nil || draft.OwnerID == nil || *before.OwnerID != *draft.OwnerID {
-			if err := ownerBelongs(ctx, tx, by.WorkspaceID, draft.OwnerID); err != nil {
-				return err
-			}
-		}
-		_, err = tx.ExecContext(ctx, update, by.WorkspaceID, id, draft.Name, draft.Source, draft.Note, pq.Array(draft.Labels), draft.OwnerID,
-			draft.ExpiresAt, draft.RequireSignature, draft.AllowInURL, pq.Array(draft.AllowedCIDRs), pq.Array(draft.OtherSources),
-			draft.RateLimit, draft.RateSeconds, draft.DailyQuota, draft.RefPointer, draft.IdenticalBodies)
-		if err != nil {
-			return err
-		}
-		if after, err = find(ctx, tx, by.WorkspaceID, id); err != nil {
+		if after, err = update(ctx, tx, by, before, draft); err != nil {
 			return err
 		}
 		was, is := changed(before.fields(), after.fields())
-		if len(is) == 0 {
+		switch {
+		case len(is) == 0:
 			return nil
+		case draft.Seen != "" && draft.Seen != before.Edition():
+			return &EditedSince{Stored: before, Now: was, Wanted: is}
 		}
 		return record(ctx, tx, by, audit.KeyEdited, after, was, is)
 	})
@@ -100,6 +93,31 @@ func (s *Store) Edit(ctx context.Context, by audit.Actor, id uuid.UUID, draft Dr
 		return Key{}, conflict(err, "edit key")
 	}
 	return after, nil
+}
+
+// update writes a draft over a key whose row is locked.
+func update(ctx context.Context, tx *sqlx.Tx, by audit.Actor, before Key, draft Draft) (Key, error) {
+	const update = `
+		UPDATE webhook_keys SET name = $3, source = $4, note = $5, labels = $6, owner_id = $7, expires_at = $8, require_signature = $9,
+			allow_in_url = $10, allowed_cidrs = $11, other_sources = $12, rate_limit = $13, rate_seconds = $14, daily_quota = $15,
+			ref_pointer = $16, identical_bodies = $17
+		WHERE workspace_id = $1 AND id = $2`
+	draft, err := draft.editing(before, time.Now())
+	if err != nil {
+		return Key{}, err
+	}
+	if before.OwnerID == nil || draft.OwnerID == nil || *before.OwnerID != *draft.OwnerID {
+		if err := ownerBelongs(ctx, tx, by.WorkspaceID, draft.OwnerID); err != nil {
+			return Key{}, err
+		}
+	}
+	_, err = tx.ExecContext(ctx, update, by.WorkspaceID, before.ID, draft.Name, draft.Source, draft.Note, pq.Array(draft.Labels), draft.OwnerID,
+		draft.ExpiresAt, draft.RequireSignature, draft.AllowInURL, pq.Array(draft.AllowedCIDRs), pq.Array(draft.OtherSources),
+		draft.RateLimit, draft.RateSeconds, draft.DailyQuota, draft.RefPointer, draft.IdenticalBodies)
+	if err != nil {
+		return Key{}, err
+	}
+	return find(ctx, tx, by.WorkspaceID, before.ID)
 }
 
 // fields are what the audit trail tells of a key.

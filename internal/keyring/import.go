@@ -53,7 +53,7 @@ func (s *Store) Import(ctx context.Context, by audit.Actor, draft Draft, from Im
 	if source == "" || source == OriginSource {
 		source, draft.Source = OriginSource, ""
 	}
-	if draft, err = draft.checked(time.Now()); err != nil {
+	if draft, err = draft.checked(time.Now(), nil); err != nil {
 		return Key{}, false, err
 	}
 	if err := from.check(draft.Scheme); err != nil {

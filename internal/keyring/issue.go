@@ -24,6 +24,8 @@ type Issued struct {
 	Secret   Credential // empty if the key comes before its secret
 	Pasted   bool       // the secret was made elsewhere
 	Warnings []Warning  // of a pasted secret
+
+	later bool // its credentials are made by whoever they are for
 }
 
 // Shows reports whether there is something that people see this once.
@@ -56,16 +58,25 @@ func (s *Store) IssueWith(ctx context.Context, by audit.Actor, draft Draft, secr
 	return s.issue(ctx, by, draft, nonce, Issued{Secret: Credential{secret}, Pasted: true})
 }
 
+// IssueWithout makes a key without credentials, which are made when its hand-over
+// link is used; until then it refuses.
+func (s *Store) IssueWithout(ctx context.Context, by audit.Actor, draft Draft, nonce string) (Issued, error) {
+	if role := roleOf(by); role != "owner" && role != "admin" {
+		return Issued{}, errMayNotHandOver
+	}
+	return s.issue(ctx, by, draft, nonce, Issued{later: true})
+}
+
 func (s *Store) issue(ctx context.Context, by audit.Actor, draft Draft, nonce string, issued Issued) (Issued, error) {
-	draft, err := draft.checked(time.Now())
+	draft, err := draft.checked(time.Now(), nil)
 	if err != nil {
 		return Issued{}, err
 	}
 	scheme, _ := signature.Find(draft.Scheme) // which was checked
-	if scheme.HasAPIKey {
+	if scheme.HasAPIKey && !issued.later {
 		issued.APIKey = NewAPIKey()
 	}
-	if scheme.MakesSecret && !issued.Pasted {
+	if scheme.MakesSecret && !issued.Pasted && !issued.later {
 		issued.Secret = NewSecret()
 	}
 	if err := checkNonce(nonce); err != nil {

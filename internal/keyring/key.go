@@ -1,8 +1,8 @@
 // Package keyring issues webhook keys, and tokens for programs, and recognises
 // what senders and programs present. The console manages both through it,
 // ingestion authenticates senders and the API programs. It owns the tables
-// webhook_keys, webhook_key_credentials, form_nonces, key_allowances, tokens and
-// token_form_nonces.
+// webhook_keys, webhook_key_credentials, form_nonces, key_handovers, key_allowances,
+// key_batches, key_batch_keys, import_drafts, tokens and token_form_nonces.
 //
 // A key is an API key and a signing secret; a provider's has the secret alone, and
 // may be there before it. What Keyhook makes is shown once: afterwards the API key
@@ -55,23 +55,37 @@ type Key struct {
 	Version          int64          `db:"version"`          // raised by every change of it or its credentials
 	Hint             string         `db:"hint"`             // of the newest API key, "" if it has none
 	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short, "" if it has none
+	RotatingUntil    *time.Time     `db:"rotating_until"`   // the next end of old credentials; nil: there are none, or in ingestion
+	Held             int            `db:"held"`             // how many credentials were not stopped
+	LeakedAt         *time.Time     `db:"leaked_at"`        // when some were last reported as leaked; nil: never
 }
+
+// Bare reports whether the key never had any credential.
+func (k Key) Bare() bool { return k.Hint == "" && k.Fingerprint == "" }
 
 // LacksSecret reports whether the key was never given a secret.
 func (k Key) LacksSecret() bool { return k.Fingerprint == "" }
+
+// Leaked reports whether the key is without credentials since they were reported as
+// leaked.
+func (k Key) Leaked() bool { return k.Held == 0 && k.LeakedAt != nil }
 
 // bare are the columns of a Key that ingestion needs, from webhook_keys AS k.
 const bare = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels, k.is_active, k.last_used_at,
 	k.last_refused_at, k.expires_at, k.created_at, k.created_by, k.owner_id, k.require_signature, k.allow_in_url,
 	k.allowed_cidrs, k.other_sources, k.rate_limit, k.rate_seconds, k.daily_quota, k.ref_pointer, k.identical_bodies, k.version`
 
-// columns adds what people recognise its credentials by.
+// columns adds what people recognise its credentials by, and until when it rotates.
 const columns = bare + `,
 	coalesce((SELECT c.hint FROM webhook_key_credentials AS c WHERE c.webhook_key_id = k.id AND c.kind = 'api_key'
 		ORDER BY c.ended_at IS NOT NULL, c.generation DESC LIMIT 1), '') AS hint,
 	coalesce((SELECT encode(substr(c.fingerprint, 1, 6), 'hex') FROM webhook_key_credentials AS c
 		WHERE c.webhook_key_id = k.id AND c.kind = 'secret'
-		ORDER BY c.ended_at IS NOT NULL, c.generation DESC LIMIT 1), '') AS fingerprint`
+		ORDER BY c.ended_at IS NOT NULL, c.generation DESC LIMIT 1), '') AS fingerprint,
+	(SELECT min(c.expires_at) FROM webhook_key_credentials AS c
+		WHERE c.webhook_key_id = k.id AND c.ended_at IS NULL AND c.expires_at > statement_timestamp()) AS rotating_until,
+	(SELECT count(*) FROM webhook_key_credentials AS c WHERE c.webhook_key_id = k.id AND c.ended_at IS NULL) AS held,
+	(SELECT max(c.leaked_at) FROM webhook_key_credentials AS c WHERE c.webhook_key_id = k.id) AS leaked_at`
 
 // named adds the names of the people behind a key, for the console; ingestion
 // has no right to read them.

@@ -26,6 +26,8 @@ type holding struct {
 	ExpiresAt    *time.Time `db:"expires_at"`
 	SupersededAt *time.Time `db:"superseded_at"`
 	UsedBefore   int64      `db:"used_before"`
+	LeakedAt     *time.Time `db:"leaked_at"`
+	Ended        bool       `db:"ended"` // stopped for good
 	Current      bool       `db:"current"`
 	Overlaps     bool       `db:"overlaps"`
 	At           time.Time  `db:"at"` // the database's time
@@ -38,7 +40,7 @@ func (h holding) works() bool { return h.Current || h.Overlaps }
 func heldBy(ctx context.Context, tx *sqlx.Tx, id uuid.UUID) (held []holding, at time.Time, err error) {
 	const query = `
 		SELECT c.id, c.kind, c.generation, ` + countedAs + ` AS counted_as, c.hint, c.fingerprint, c.created_at, c.expires_at, c.superseded_at,
-			coalesce(c.used_before, 0) AS used_before, c.ended_at IS NULL AND c.expires_at IS NULL AS current,
+			coalesce(c.used_before, 0) AS used_before, c.leaked_at, c.ended_at IS NOT NULL AS ended, c.ended_at IS NULL AND c.expires_at IS NULL AS current,
 			c.ended_at IS NULL AND coalesce(c.expires_at > statement_timestamp(), false) AS overlaps, statement_timestamp() AS at
 		FROM webhook_key_credentials AS c WHERE c.webhook_key_id = $1 ORDER BY c.generation DESC, c.kind`
 	if err := tx.SelectContext(ctx, &held, query, id); err != nil || len(held) == 0 {
@@ -90,6 +92,7 @@ type Overlap struct {
 type Overlapping struct {
 	Overlaps []Overlap
 	Seen     int
+	Works    bool // any of them does
 }
 
 // OverlapsOf returns a key's overlaps.
@@ -99,7 +102,7 @@ func (s *Store) OverlapsOf(ctx context.Context, workspace, id uuid.UUID) (o Over
 			return err
 		}
 		held, _, err := heldBy(ctx, tx, id)
-		o = Overlapping{overlapsIn(held), len(held)}
+		o = Overlapping{overlapsIn(held), len(held), slices.ContainsFunc(held, holding.works)}
 		return err
 	})
 	if err != nil {

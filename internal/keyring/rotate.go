@@ -42,6 +42,7 @@ type Rotation struct {
 	Secret  string        // that the sender has already; "": Keyhook makes one
 	Nonce   string        // of a form, which rotates once
 	Seen    int           // how many credentials the key had, as the form told; 0: any number
+	Renew   bool          // the old ones were reported as leaked: there is nothing to replace
 }
 
 // Rotated is a key with its new credentials.
@@ -50,6 +51,8 @@ type Rotated struct {
 	What  What
 	Until *time.Time // the end of the overlap; nil: the old ones have stopped
 	Ended int        // credentials of an earlier overlap that stopped with this
+
+	Renewed bool // there were no old ones: they leaked
 }
 
 var (
@@ -102,7 +105,8 @@ func (s *Store) plan(key Key, held []holding, at time.Time, r Rotation) (done Ro
 	case r.Seen > 0 && r.Seen != len(held):
 		return done, errMeanwhile
 	}
-	if done.What, err = r.chosen(scheme, held); err != nil {
+	done.Renewed = r.Renew
+	if done.What, err = r.chosen(scheme, key, held); err != nil {
 		return done, err
 	}
 	if done.Until, err = r.end(at); err != nil {
@@ -135,13 +139,21 @@ func (s *Store) plan(key Key, held []holding, at time.Time, r Rotation) (done Ro
 }
 
 // chosen is what is rotated of what is there.
-func (r Rotation) chosen(scheme *signature.Scheme, held []holding) (What, error) {
+func (r Rotation) chosen(scheme *signature.Scheme, key Key, held []holding) (What, error) {
 	apiKey, secret := false, false
 	for _, h := range held {
 		apiKey = apiKey || h.Kind == apiKeyKind && h.Current
 		secret = secret || h.Kind == secretKind && h.Current
 	}
 	switch {
+	case r.Renew && !key.Leaked():
+		return "", errNotLeaked
+	case r.Renew && scheme.HasAPIKey:
+		return Both, nil
+	case r.Renew:
+		return SecretOnly, nil
+	case key.Leaked():
+		return "", errLeaked
 	case !apiKey && !secret:
 		return "", errNothingYet
 	case r.What == "" && apiKey && secret:
@@ -218,7 +230,7 @@ func supersede(ctx context.Context, tx *sqlx.Tx, id uuid.UUID, at time.Time, hel
 
 // uses is the condition of the counted requests that an old credential still let
 // in, or would have but for something else.
-const uses = `reason NOT IN ('credential_ended', 'credential_expired')`
+const uses = `reason NOT IN ('credential_ended', 'credential_expired', 'credential_leaked')`
 
 // addRotated stores the new credentials.
 func (s *Store) addRotated(ctx context.Context, tx *sqlx.Tx, key Key, held []holding, done *Rotated) (err error) {
@@ -248,14 +260,19 @@ func (s *Store) addRotated(ctx context.Context, tx *sqlx.Tx, key Key, held []hol
 // recordRotated tells the audit trail what was replaced, and what people were shown.
 func recordRotated(ctx context.Context, tx *sqlx.Tx, by audit.Actor, before Key, done Rotated) error {
 	was, is := changed(recognised(before), recognised(done.Key))
-	is["rotated"], is["overlap_ends"] = string(done.What), "now"
+	action := audit.KeyRotated
+	if done.Renewed {
+		action = audit.KeyRenewed
+	} else {
+		is["rotated"], is["overlap_ends"] = string(done.What), "now"
+	}
 	if done.Until != nil {
 		is["overlap_ends"] = done.Until.UTC().Format(time.RFC3339)
 	}
 	if done.Ended > 0 {
 		is["stopped_of_earlier_overlap"] = done.Ended
 	}
-	if err := record(ctx, tx, by, audit.KeyRotated, done.Key, was, is); err != nil {
+	if err := record(ctx, tx, by, action, done.Key, was, is); err != nil {
 		return err
 	}
 	if done.Pasted {

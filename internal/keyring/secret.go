@@ -82,6 +82,9 @@ func (s *Store) PasteSecret(ctx context.Context, by audit.Actor, id uuid.UUID, s
 		if key, err = lock(ctx, tx, by, id); err != nil {
 			return err
 		}
+		if scheme, known := signature.Find(key.Scheme); known && scheme.HasAPIKey && key.Leaked() {
+			return errLeaked // it would have no API key from then on
+		}
 		if err := CheckSecret(key.Scheme, secret); err != nil {
 			return err
 		}

@@ -46,6 +46,9 @@ func (s *Store) addSecret(ctx context.Context, tx *sqlx.Tx, workspace, key uuid.
 		return 0, err
 	}
 	fingerprint := s.box.Fingerprint("secret", text)
+	if err := s.refuseLeaked(ctx, tx, workspace, fingerprint); err != nil {
+		return 0, err
+	}
 	if err := tx.GetContext(ctx, &others, same, fingerprint, key); err != nil {
 		return 0, err
 	}
@@ -85,9 +88,14 @@ var errNoKey = fault.New(fault.NotFound, "There is no such key.")
 
 // List returns all keys of the workspace by name.
 func (s *Store) List(ctx context.Context, workspace uuid.UUID) ([]Key, error) {
-	const query = `SELECT ` + named + ` FROM webhook_keys AS k WHERE k.workspace_id = $1 ORDER BY lower(k.name), k.id`
+	return s.Search(ctx, workspace, Filter{})
+}
+
+// Search returns the keys of the workspace that meet a filter, by name.
+func (s *Store) Search(ctx context.Context, workspace uuid.UUID, filter Filter) ([]Key, error) {
+	const query = `SELECT ` + named + ` FROM webhook_keys AS k WHERE ` + meets + ` ORDER BY lower(k.name), k.id`
 	var keys []Key
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &keys, query, workspace) })
+	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &keys, query, filter.args(workspace)...) })
 	if err != nil {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}

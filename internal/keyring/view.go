@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 
 	"github.com/google/uuid"
@@ -72,7 +73,7 @@ func (v *View) ByID(ctx context.Context, id uuid.UUID) (Key, []Found, error) {
 // Generic returns the valid secrets of a workspace's generic keys, at most
 // MaxSecrets, the most recently used first; tooMany tells that there are more. A
 // key id other than uuid.Nil narrows them to one key, and then those that are
-// not valid are returned too.
+// not valid are returned too, and those that were erased.
 func (v *View) Generic(ctx context.Context, workspace, key uuid.UUID) (secrets []Found, tooMany bool, err error) {
 	if key != uuid.Nil {
 		return v.genericOf(ctx, workspace, key)
@@ -97,11 +98,20 @@ func (v *View) genericOf(ctx context.Context, workspace, id uuid.UUID) (secrets 
 		return nil, false, err
 	}
 	for _, f := range credentials {
-		if f.Secret.Reveal() != "" && len(secrets) < MaxSecrets {
+		if (f.Secret.Reveal() != "" || f.Erased()) && len(secrets) < MaxSecrets {
 			secrets = append(secrets, f)
 		}
 	}
 	return secrets, false, err
+}
+
+// Erased reports whether this is a secret that was reported as leaked, so that its
+// text is gone.
+func (f Found) Erased() bool { return f.Kind == secretKind && f.State == CredentialLeaked }
+
+// Recognises reports whether a secret that was sent as it is, is one that was erased.
+func (c *Cache) Recognises(f Found, text string) bool {
+	return f.Erased() && hmac.Equal(f.Print, c.store.box.Fingerprint("secret", text))
 }
 
 // recall returns what the cache remembers, unless the view is fresh.

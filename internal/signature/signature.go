@@ -65,6 +65,9 @@ type Presented struct {
 // or a *FormatError; both depend on the headers alone.
 func (s *Scheme) Read(headers http.Header) (Presented, error) { return s.read(headers) }
 
+// Sent is a secret that came as it is; "": a signature came.
+func (p Presented) Sent() string { return p.token }
+
 // Fresh reports whether the time in the headers, if there is one, is near now.
 func (p Presented) Fresh(now time.Time) bool {
 	return p.Time.IsZero() || near(p.Time, now)

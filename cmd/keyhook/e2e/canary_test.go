@@ -142,6 +142,16 @@ func TestCanary(t *testing.T) {
 	sum := sha256.Sum256([]byte(c.apiKey + " of the origin"))
 	imported := "wk_" + hex.EncodeToString(sum[:16])
 	server.run(imported+"\n", "key", "import", "--workspace", "harbour-pine", "--name", "Imported", "--api-key-stdin")
+	inTable, onPage, importedSecret := "wk_"+hex.EncodeToString(sum[:15])+"-t", "wk_"+hex.EncodeToString(sum[:15])+"-p", "secret-of-the-origin-"+hex.EncodeToString(sum[16:24])
+	server.run("name,api_key,secret\nIn a table,"+inTable+","+importedSecret+"\n", "key", "import", "--workspace", "harbour-pine", "--csv", "-", "--dry-run", "--json")
+	server.run("name,api_key,secret\nIn a table,"+inTable+","+importedSecret+"\n", "key", "import", "--workspace", "harbour-pine", "--csv", "-")
+	p.open(server.url + "/w/harbour-pine/keys/import")
+	eval[bool](p, fmt.Sprintf(`document.querySelector("#text").value = "name,api_key,secret\n" + %q, true`, "On the page,"+onPage+","+importedSecret+"2\n"+onPage+","+onPage+",\n"))
+	p.follow("#import-table [type=submit]") // a preview that stays, with a credential in the wrong column
+	p.has("1 row is wrong")
+	if text := p.everything(); strings.Contains(text, onPage) || strings.Contains(text, importedSecret) {
+		t.Error("the preview holds what it imports")
+	}
 	made := server.run("", "key", "create", "--workspace", "harbour-pine", "--name", "By command", "--json")
 	password := "the-other-password-of-the-test-9"
 	server.run(password+"\n", "user", "create", "--email", "b@example.com", "--name", "B", "--password-stdin")
@@ -150,7 +160,7 @@ func TestCanary(t *testing.T) {
 
 	secrets := map[string]string{
 		"API key": c.apiKey, "secret": c.secret, "password": ownerPassword, "second password": password, "set-up token": setupToken,
-		"token": shownToken, "command's token": madeToken, "imported API key": imported, "command's API key": apiKeyPattern.FindString(made), "command's secret": secretPattern.FindString(made),
+		"token": shownToken, "command's token": madeToken, "imported API key": imported, "API key in a table": inTable, "API key on the page": onPage, "imported secret": importedSecret, "command's API key": apiKeyPattern.FindString(made), "command's secret": secretPattern.FindString(made),
 	}
 	for name, secret := range secrets {
 		if len(secret) < 16 {

@@ -140,6 +140,18 @@ func TestCommands(t *testing.T) {
 				t.Errorf("key rotate %v: %+v, want code 2", args, got)
 			}
 		}
+		for _, changed := range []bool{true, false} {
+			if got := run("", "key", "leaked", "--workspace", slug, id); got["changed"] != changed {
+				t.Errorf("key leaked: %v, want changed %v", got, changed)
+			}
+		}
+		if got := command(t, dir, "", nil, "key", "rotate", "--workspace", slug, id); got.code != 1 || !strings.Contains(got.err, "reported as leaked") {
+			t.Errorf("key rotate after a leak: %+v, want code 1", got)
+		}
+		renewed := run("", "key", "renew", "--workspace", slug, id)
+		if text, _ := renewed["api_key"].(string); !strings.HasPrefix(text, "khk_") || text == key["api_key"] || renewed["secret"] == nil {
+			t.Errorf("key renew: %v", renewed)
+		}
 		run("", "workspace", "list")
 		if got := command(t, dir, "", nil, "workspace", "delete", "--workspace", slug); got.code != 2 {
 			t.Errorf("workspace delete without --yes: %+v", got)
