@@ -48,6 +48,14 @@ var expected = map[string]struct {
 	"POST /w/{workspace}/keys/{key}/handover":          {403, 403, "recipient="},
 	"POST /w/{workspace}/keys/{key}/handover/withdraw": {403, 403, "link=x"},
 
+	"GET /w/{workspace}/keys/{key}/from":         {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/suspect":      {403, 403, ""},
+	"POST /w/{workspace}/keys/{key}/suspect":     {403, 403, "reason="},
+	"POST /w/{workspace}/keys/{key}/suspect/end": {403, 403, "mark=x"},
+	"GET /w/{workspace}/signals/erase":           {403, 403, ""},
+	"GET /w/{workspace}/signals/erase/list":      {403, 403, ""},
+	"POST /w/{workspace}/signals/erase":          {403, 403, "ref="},
+
 	"GET /w/{workspace}/keys/{key}/leak":            {200, 403, ""},
 	"GET /w/{workspace}/keys/{key}/leak/dialog":     {200, 403, ""},
 	"POST /w/{workspace}/keys/{key}/leak":           {422, 403, ""},
@@ -89,6 +97,9 @@ var expected = map[string]struct {
 // forManagers says what owner and admin get where a member may not.
 var forManagers = map[string]int{
 	"GET /w/{workspace}/keys/import": 200, "POST /w/{workspace}/keys/import": 422,
+	"GET /w/{workspace}/keys/{key}/suspect": 200, "POST /w/{workspace}/keys/{key}/suspect": 422,
+	"POST /w/{workspace}/keys/{key}/suspect/end": 404, // there is none
+	"GET /w/{workspace}/signals/erase":           200, "GET /w/{workspace}/signals/erase/list": 200, "POST /w/{workspace}/signals/erase": 422,
 	"GET /w/{workspace}/signals/retention": 200, "POST /w/{workspace}/signals/retention": 422,
 	"GET /w/{workspace}/keys/{key}/handover": 200, "POST /w/{workspace}/keys/{key}/handover": 422,
 	"POST /w/{workspace}/keys/{key}/handover/withdraw": 404, // there is none
@@ -235,6 +246,8 @@ func (s *stage) state() (rows []string) {
 		UNION ALL SELECT 'member ' || workspace_id || user_id || role FROM memberships
 		UNION ALL SELECT 'import ' || id FROM import_drafts
 		UNION ALL SELECT 'link ' || id || recipient || coalesce(used_at::text, '') || coalesce(withdrawn_at::text, '') || coalesce(saved_at::text, '') FROM key_handovers
+		UNION ALL SELECT 'mark ' || id || coalesce(ended_at::text, '') FROM suspect_ranges
+		UNION ALL SELECT 'erasure ' || id FROM erasures
 		UNION ALL SELECT 'nonce ' || nonce FROM form_nonces ORDER BY 1`
 	if err := s.Raw().Select(&rows, query); err != nil {
 		s.t.Fatal(err)

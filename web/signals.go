@@ -71,7 +71,8 @@ func (s *Server) listSignals(r *http.Request, m account.Member, keys []keyring.K
 		names[key.ID] = key.Name
 		page.Keys = append(page.Keys, views.Option{Value: key.ID.String(), Label: key.Name})
 	}
-	window := inbox.Window{Key: idIn(query, "key"), Before: idIn(query, "before"), After: idIn(query, "after"), Limit: signalsOnPage + 1, Payloads: page.SeesPayloads}
+	window := inbox.Window{Key: idIn(query, "key"), Before: idIn(query, "before"), After: idIn(query, "after"), Limit: signalsOnPage + 1, Payloads: page.SeesPayloads, Suspect: query.Get("suspect") == "true"}
+	page.Suspect = window.Suspect
 	if window.Key != nil && names[*window.Key] != "" {
 		page.Key = window.Key.String()
 	} else {
@@ -94,10 +95,10 @@ func (s *Server) listSignals(r *http.Request, m account.Member, keys []keyring.K
 	}
 	if len(signals) > 0 {
 		if more || window.After != nil {
-			page.Older = signalsPath(m, page.Key, "before", signals[len(signals)-1].ID)
+			page.Older = signalsPath(m, page, "before", signals[len(signals)-1].ID)
 		}
 		if window.Before != nil || more && window.After != nil {
-			page.Newer = signalsPath(m, page.Key, "after", signals[0].ID)
+			page.Newer = signalsPath(m, page, "after", signals[0].ID)
 		}
 	}
 	return nil
@@ -111,10 +112,13 @@ func idIn(query url.Values, name string) *uuid.UUID {
 	return &id
 }
 
-func signalsPath(m account.Member, key, direction string, id uuid.UUID) string {
+func signalsPath(m account.Member, page *views.SignalsPage, direction string, id uuid.UUID) string {
 	query := url.Values{direction: {id.String()}}
-	if key != "" {
-		query.Set("key", key)
+	if page.Key != "" {
+		query.Set("key", page.Key)
+	}
+	if page.Suspect {
+		query.Set("suspect", "true")
 	}
 	return "/w/" + m.Workspace.Slug + "/signals?" + query.Encode()
 }
@@ -122,7 +126,7 @@ func signalsPath(m account.Member, key, direction string, id uuid.UUID) string {
 func signalRow(signal inbox.Listed, names map[uuid.UUID]string) views.SignalRow {
 	row := views.SignalRow{
 		ID: signal.ID.String(), At: signal.ReceivedAt.UTC(), EventType: signal.EventType, Source: signal.Source, Size: signal.BodySize,
-		Preview: previewOf(signal.Preview, signal.BodySize),
+		Preview: previewOf(signal.Preview, signal.BodySize), Suspect: signal.Suspect, Erased: signal.Erased,
 	}
 	if signal.SourceRef != nil {
 		row.SourceRef = *signal.SourceRef
@@ -225,6 +229,12 @@ func signalPage(signal inbox.Signal) views.SignalPage {
 	if signal.SourceRef != nil {
 		page.SourceRef = *signal.SourceRef
 	}
+	if signal.Suspect != nil {
+		page.Suspect = &views.Note{Reason: signal.Suspect.Reason, At: signal.Suspect.MarkedAt, By: signal.Suspect.MarkedBy}
+	}
+	if signal.Erased != nil {
+		page.Erased = &views.Note{Reason: signal.Erased.Reason, At: signal.Erased.ErasedAt, By: signal.Erased.ErasedBy}
+	}
 	if signal.Generation != nil {
 		page.Generation = *signal.Generation
 	}
@@ -260,6 +270,9 @@ func (s *Server) downloadBody(w http.ResponseWriter, r *http.Request, m account.
 	signal, err := s.events.Open(r.Context(), s.actor(r, m), signalID(r))
 	if err != nil {
 		return err
+	}
+	if signal.Erased != nil {
+		return fault.New(fault.NotFound, "The body of this signal was erased. Its page says when and why.")
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")

@@ -131,6 +131,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { every(working, time.Minute, log, "look for keys that need attention", h.notices.look) })
 	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.forget) })
+	workers.Go(func() { every(working, time.Second, log, "erase payloads", h.upkeep.Erase) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
 	workers.Go(func() { every(working, time.Minute, log, "forget unfinished imports", h.keys.SweepImports) })
 	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })

@@ -30,6 +30,8 @@ const (
 	ManageMembers                         // invite, change roles, remove
 	ManageWorkspace                       // settings
 	DeleteWorkspace                       // delete, hand over
+	MarkSuspect                           // mark signals suspect, and take that back
+	ErasePayloads                         // erase one subject's payloads
 )
 
 var everybody = []Role{Owner, Admin, RoleMember, Auditor}
@@ -47,6 +49,8 @@ var may = map[Permission][]Role{
 	ManageMembers:   {Owner, Admin},
 	ManageWorkspace: {Owner, Admin},
 	DeleteWorkspace: {Owner},
+	MarkSuspect:     {Owner, Admin},
+	ErasePayloads:   {Owner, Admin},
 }
 
 // Roles returns all roles, the mightiest first.

@@ -58,4 +58,9 @@ const (
 
 	ExportBegun Action = "deliveries.export_begun" // before its first byte
 	ExportEnded Action = "deliveries.export_ended" // whole or cut off
+
+	SignalsMarked   Action = "signals.marked_suspect"
+	SignalsUnmarked Action = "signals.unmarked"
+	ErasureAsked    Action = "payloads.erasure_asked"
+	PayloadsErased  Action = "payloads.erased" // the erasure is over
 )

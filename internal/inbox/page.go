@@ -62,7 +62,8 @@ type page struct {
 const pageQuery = `
 	SELECT record_send(ROW(s.id, s.webhook_key_id, s.source, s.source_ref, s.received_at, s.epoch, s.commit_xid,
 		coalesce(d.auth_method, 'none'), d.credential_generation, coalesce(d.content_type, ''), coalesce(d.headers, '{}'),
-		coalesce(d.event_type, ''), coalesce(d.body_size, 0), d.body_sha256, CASE WHEN d.body_size <= $6 THEN d.body END))
+		coalesce(d.event_type, ''), coalesce(d.body_size, 0), d.body_sha256, CASE WHEN d.body_size <= $6 THEN d.body END,
+		` + suspectColumn + `, ` + erasedColumn + `))
 	FROM (
 		SELECT s.id, s.webhook_key_id, s.source, s.source_ref, s.received_at, s.epoch, s.commit_xid FROM signals AS s
 		WHERE s.workspace_id = $1 AND (s.epoch, s.commit_xid, s.id) > ((SELECT $2::integer), (SELECT $3::xid8), (SELECT $4::uuid)) AND ` + ended + `
@@ -75,7 +76,9 @@ func (p *page) read(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, limit
 	epoch, xid, id := p.end.args()
 	var signal Signal
 	err := postgres.QueryRecords(ctx, tx, pageQuery, func(r *postgres.Record) error {
-		signal.read(r)
+		if err := signal.read(r); err != nil {
+			return err
+		}
 		p.add(&signal)
 		return nil
 	}, workspace, epoch, xid, id, limit, p.small)
@@ -142,7 +145,7 @@ func (p *page) fetch(ctx context.Context, tx *sqlx.Tx) error {
 
 // read takes a signal from the columns of a row in page.read. What is mostly the
 // same from row to row is not made anew.
-func (s *Signal) read(r *postgres.Record) {
+func (s *Signal) read(r *postgres.Record) error {
 	s.ID = r.UUID()
 	switch key := uuid.UUID(r.UUID()); {
 	case key == uuid.Nil:
@@ -168,6 +171,7 @@ func (s *Signal) read(r *postgres.Record) {
 	renew(&s.Headers, r.JSON())
 	renew(&s.EventType, r.Bytes())
 	s.BodySize, s.SHA256, s.Body = r.Int(), r.Bytes(), r.Bytes()
+	return s.note(r.Bytes(), r.Bytes())
 }
 
 // renew changes a text that is another one.

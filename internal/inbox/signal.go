@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -30,12 +31,33 @@ type Signal struct {
 	BodySize    int64
 	SHA256      []byte
 	Position    Position
+	Suspect     *Suspicion // nil: it is not marked
+	Erased      *Erasing   // nil: its body and headers were not taken away
 }
 
 // scan reads the columns of signalColumns.
 func (s *Signal) scan(row interface{ Scan(...any) error }) error {
-	return row.Scan(&s.ID, &s.KeyID, &s.Source, &s.SourceRef, &s.ReceivedAt, &s.Position.Epoch, &s.Position.XID,
-		&s.Method, &s.Generation, &s.ContentType, &s.Headers, &s.EventType, &s.BodySize, &s.SHA256, &s.Body)
+	var suspect, erased []byte
+	err := row.Scan(&s.ID, &s.KeyID, &s.Source, &s.SourceRef, &s.ReceivedAt, &s.Position.Epoch, &s.Position.XID,
+		&s.Method, &s.Generation, &s.ContentType, &s.Headers, &s.EventType, &s.BodySize, &s.SHA256, &s.Body, &suspect, &erased)
+	if err != nil {
+		return err
+	}
+	return s.note(suspect, erased)
+}
+
+// note takes in what people did to a signal, each JSON or nil.
+func (s *Signal) note(suspect, erased []byte) error {
+	s.Suspect, s.Erased = nil, nil
+	if suspect != nil {
+		if err := json.Unmarshal(suspect, &s.Suspect); err != nil {
+			return err
+		}
+	}
+	if erased != nil {
+		return json.Unmarshal(erased, &s.Erased)
+	}
+	return nil
 }
 
 // ended is what may be read: whatever is in front of the oldest transaction that
@@ -82,7 +104,7 @@ func readSignal(ctx context.Context, tx *sqlx.Tx, workspace, id uuid.UUID) (sign
 	const query = `
 		SELECT s.id, s.webhook_key_id, s.source, s.source_ref, s.received_at, s.epoch, s.commit_xid,
 			coalesce(d.auth_method, 'none'), d.credential_generation, coalesce(d.content_type, ''), coalesce(d.headers, '{}'),
-			coalesce(d.event_type, ''), coalesce(d.body_size, 0), d.body_sha256, d.body, ` + ended + `
+			coalesce(d.event_type, ''), coalesce(d.body_size, 0), d.body_sha256, d.body, ` + suspectColumn + `, ` + erasedColumn + `, ` + ended + `
 		FROM signals AS s LEFT JOIN deliveries AS d ON d.id = s.id
 		WHERE s.workspace_id = $1 AND s.id = $2`
 	err = signal.scan(alsoScan{tx.QueryRowContext(ctx, query, workspace, id), &placed})

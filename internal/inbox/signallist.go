@@ -27,6 +27,8 @@ type Listed struct {
 	ReceivedAt time.Time  `db:"received_at"`
 	BodySize   int64      `db:"body_size"`
 	Preview    []byte     `db:"preview"` // nil where it was not asked for
+	Suspect    bool       `db:"suspect"`
+	Erased     bool       `db:"erased"`
 }
 
 // A Window is a part of a list of signals, the newest first.
@@ -36,21 +38,28 @@ type Window struct {
 	After    *uuid.UUID // newer than this one; not with Before
 	Limit    int
 	Payloads bool // whether who asks may see bodies
+	Suspect  bool // those alone that are marked so
 }
 
 // listed are the columns of a Listed.
 const listed = `d.id, d.webhook_key_id, d.source, d.source_ref, d.event_type, d.received_at, d.body_size,
-	CASE WHEN $2 THEN substr(d.body, 1, $3) END AS preview`
+	CASE WHEN $2 THEN substr(d.body, 1, $3) END AS preview, d.erasure_id IS NOT NULL AS erased`
 
 // List returns a window of a workspace's signals.
 func (s *Store) List(ctx context.Context, workspace uuid.UUID, w Window) (signals []Listed, err error) {
+	if w.Suspect {
+		return s.listSuspect(ctx, workspace, w)
+	}
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) (err error) {
 		if w.Key != nil {
 			signals, err = listOfKey(ctx, tx, workspace, w)
 		} else {
 			signals, err = listAll(ctx, tx, workspace, w)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return noteMarked(ctx, tx, workspace, signals)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list signals: %w", err)

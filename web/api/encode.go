@@ -44,7 +44,19 @@ func appendSignal(b []byte, s *inbox.Signal, cursor string) []byte {
 	b = appendBody(b, s)
 	b = append(b, `,"sha256":"`...)
 	b = hex.AppendEncode(b, s.SHA256)
-	return append(b, `"}`...)
+	b = append(b, `","suspect":`...)
+	if s.Suspect == nil {
+		b = append(b, "null"...)
+	} else {
+		b = appendText(append(b, `{"reason":`...), s.Suspect.Reason)
+		b = append(appendTime(append(b, `,"markedAt":`...), s.Suspect.MarkedAt), '}')
+	}
+	b = append(b, `,"erased":`...)
+	if s.Erased == nil {
+		return append(b, "null}"...)
+	}
+	b = appendText(append(b, `{"reason":`...), s.Erased.Reason)
+	return append(appendTime(append(b, `,"erasedAt":`...), s.Erased.ErasedAt), "}}"...)
 }
 
 // appendID writes an id, or null for none.
@@ -89,6 +101,9 @@ func appendText(b []byte, text string) []byte {
 }
 
 func appendBody(b []byte, s *inbox.Signal) []byte {
+	if s.Erased != nil {
+		return append(b, `,"body":null`...)
+	}
 	if isJSON(s.ContentType) && embeddable(s.Body) {
 		b = append(b, `,"body":`...)
 		from := len(b)

@@ -26,6 +26,7 @@ type question struct {
 	workspace uuid.UUID
 	after     *inbox.Position // nil: from the oldest that is kept
 	limit     int
+	suspect   *bool // only those that are marked so, or only the others; nil: all
 	wait      time.Duration
 }
 
@@ -44,8 +45,22 @@ func (s *Server) ask(r *http.Request, token keyring.Token) (q question, err erro
 		return q, err
 	}
 	q.wait = time.Duration(seconds) * time.Second
+	if q.suspect, err = yesOrNo(query, "suspect"); err != nil {
+		return q, err
+	}
 	q.after, err = s.place(r.Context(), token.WorkspaceID, query.Get("after"))
 	return q, err
+}
+
+func yesOrNo(query url.Values, name string) (*bool, error) {
+	text := query.Get(name)
+	switch yes := text == "true"; {
+	case text == "":
+		return nil, nil
+	case yes || text == "false":
+		return &yes, nil
+	}
+	return nil, withDetail(validationError, name+" is true or false.")
 }
 
 func number(query url.Values, name string, normal, least, most int) (int, error) {
@@ -86,18 +101,19 @@ func (s *Server) listSignals(w http.ResponseWriter, r *http.Request, token keyri
 		return err
 	}
 	page := newSheet(q.workspace)
+	page.only = q.suspect
 	end, err := s.read(r.Context(), q, page)
 	if err == nil && q.after != nil { // one that can't be used says nothing of what was read
 		s.activity.read(token, *q.after)
 	}
-	if err != nil || len(page.lines) > 0 || q.wait == 0 || s.isDraining() {
+	if err != nil || page.end != (inbox.Position{}) || q.wait == 0 || s.isDraining() {
 		defer leave()
 		return s.answer(w, r, page, end, err)
 	}
 	page.release()
 	leave() // who waits holds no page
 	q.after = &end
-	items, err := s.await(w, r, token, q)
+	items, err := s.await(w, r, token, &q)
 	if err != nil {
 		return err
 	}
@@ -107,7 +123,7 @@ func (s *Server) listSignals(w http.ResponseWriter, r *http.Request, token keyri
 	defer leave()
 	page = newSheet(q.workspace)
 	page.take(items)
-	return s.answer(w, r, page, end, nil)
+	return s.answer(w, r, page, *q.after, nil)
 }
 
 // enter takes one of the places for pages in memory; leave gives it back.
@@ -144,9 +160,10 @@ func (s *Server) readItems(ctx context.Context, q question) ([]item, inbox.Posit
 	return page.items(), end, nil
 }
 
-// await waits for signals behind q.after. A token that stopped working meanwhile
+// await waits for signals behind q.after, which it moves past those that are not
+// asked for. A token that stopped working meanwhile
 // gets none.
-func (s *Server) await(w http.ResponseWriter, r *http.Request, token keyring.Token, q question) ([]item, error) {
+func (s *Server) await(w http.ResponseWriter, r *http.Request, token keyring.Token, q *question) ([]item, error) {
 	ctx, done, err := s.readers.admit(r.Context(), token, false)
 	if err != nil {
 		return nil, err
@@ -160,12 +177,16 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, token keyring.Tok
 	for {
 		items, behind, changed := f.next(*q.after)
 		if behind {
-			items, _, err = s.readItems(ctx, q)
+			items, _, err = s.readItems(ctx, question{workspace: q.workspace, after: q.after, limit: q.limit})
 			if ctx.Err() == nil && err != nil {
 				return nil, err
 			}
 		}
-		if len(items) > 0 {
+		passed := q.pass(items)
+		if len(passed) == 0 && len(items) > 0 {
+			continue
+		}
+		if items = passed; len(items) > 0 {
 			valid, err := s.keys.ValidTokens(r.Context(), []uuid.UUID{token.ID})
 			if err == nil && !valid[token.ID] {
 				err = unauthorized
@@ -180,6 +201,23 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, token keyring.Tok
 			return nil, ended(ctx)
 		}
 	}
+}
+
+// pass returns the items that are asked for, up to the limit. If none is, it moves
+// past them.
+func (q *question) pass(items []item) (passed []item) {
+	if q.suspect == nil {
+		return items
+	}
+	for _, item := range items {
+		if wanted(q.suspect, item.suspect) {
+			passed = append(passed, item)
+		}
+	}
+	if len(passed) == 0 && len(items) > 0 {
+		q.after = &items[len(items)-1].at
+	}
+	return passed
 }
 
 // ended is why something open ended: nil where its time was up.

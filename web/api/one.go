@@ -51,6 +51,9 @@ func (s *Server) showBody(w http.ResponseWriter, r *http.Request, token keyring.
 	if err != nil {
 		return err
 	}
+	if signal.Erased != nil {
+		return erased
+	}
 	h := w.Header()
 	h.Set("Content-Disposition", `attachment; filename="`+signal.ID.String()+`.bin"`)
 	h.Set("Keyhook-Content-Type", strconv.QuoteToASCII(signal.ContentType))

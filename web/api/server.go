@@ -76,6 +76,8 @@ func NewServer(config Config, db *postgres.DB, keys *keyring.Store, events *inbo
 	s.mux.Handle("/api/v1/signals/stream", s.serve(s.withToken(s.streamSignals)))
 	s.mux.Handle("/api/v1/signals/{id}", s.serve(s.withToken(s.showSignal)))
 	s.mux.Handle("/api/v1/signals/{id}/body", s.serve(s.withToken(s.showBody)))
+	s.mux.Handle("/api/v1/changes", s.serve(s.withToken(s.listChanges)))
+	s.mux.Handle("/api/v1/marks/{mark}/signals", s.serve(s.withToken(s.listMarked)))
 	s.mux.Handle("/api/v1/", s.serve(func(http.ResponseWriter, *http.Request) error { return notFound }))
 	return s
 }

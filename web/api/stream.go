@@ -25,7 +25,8 @@ type stream struct {
 	w         http.ResponseWriter
 	token     keyring.Token
 	workspace uuid.UUID
-	at        inbox.Position // everything up to here was sent
+	suspect   *bool          // only those that are marked so, or only the others; nil: all
+	at        inbox.Position // everything up to here was sent, or is not asked for
 	buffer    []byte
 
 	sentBefore inbox.Position // at the last note
@@ -43,6 +44,10 @@ func (s *Server) streamSignals(w http.ResponseWriter, r *http.Request, token key
 	if cursor == "" {
 		cursor = r.URL.Query().Get("after")
 	}
+	suspect, err := yesOrNo(r.URL.Query(), "suspect")
+	if err != nil {
+		return err
+	}
 	after, err := s.place(r.Context(), token.WorkspaceID, cursor)
 	if err != nil {
 		return err
@@ -52,7 +57,7 @@ func (s *Server) streamSignals(w http.ResponseWriter, r *http.Request, token key
 		return err
 	}
 	defer done()
-	st := &stream{s: s, w: w, token: token, workspace: token.WorkspaceID, quietSince: time.Now()}
+	st := &stream{s: s, w: w, token: token, workspace: token.WorkspaceID, suspect: suspect, quietSince: time.Now()}
 	items, err := st.first(ctx, after)
 	if err != nil {
 		return err
@@ -173,6 +178,9 @@ func (st *stream) acknowledge() {
 // send writes signals as events, each with its cursor as id.
 func (st *stream) send(items []item) error {
 	for _, item := range items {
+		if st.at = item.at; !wanted(st.suspect, item.suspect) {
+			continue
+		}
 		st.buffer = append(st.buffer, "id: "...)
 		st.buffer = append(st.buffer, item.at.Cursor(st.workspace)...)
 		st.buffer = append(st.buffer, "\nevent: signal\ndata: "...)
@@ -183,7 +191,6 @@ func (st *stream) send(items []item) error {
 				return err
 			}
 		}
-		st.at = item.at
 	}
 	return st.flush()
 }

@@ -66,7 +66,21 @@ type Signal struct {
 	ContentType string            `json:"contentType"`
 	Headers     map[string]string `json:"headers"`
 	Body        Body              `json:"-"`
-	SHA256      string            `json:"sha256"` // of the raw body
+	SHA256      string            `json:"sha256"`  // of the raw body
+	Suspect     *Suspect          `json:"suspect"` // nil: it was not marked when this was read; see [Client.Changes]
+	Erased      *Erased           `json:"erased"`  // nil: its body and headers are there
+}
+
+// Suspect is why a signal is marked as one that may not be genuine.
+type Suspect struct {
+	Reason   string    `json:"reason"`
+	MarkedAt time.Time `json:"markedAt"`
+}
+
+// Erased is why a signal has no body and no headers any more.
+type Erased struct {
+	Reason   string    `json:"reason"`
+	ErasedAt time.Time `json:"erasedAt"`
 }
 
 // Auth is how the sender proved itself.
@@ -89,6 +103,10 @@ func (s *Signal) UnmarshalJSON(text []byte) error {
 	}{plain: (*plain)(s)}
 	if err := json.Unmarshal(text, &whole); err != nil {
 		return err
+	}
+	if s.Erased != nil {
+		s.Body = nil
+		return nil
 	}
 	s.Body = Body(whole.Body)
 	switch whole.BodyEncoding {
@@ -125,7 +143,7 @@ func (e *Error) Error() string {
 // can do without them goes on from oldest.
 func Expired(err error) (oldest string, ok bool) {
 	var e *Error
-	if errors.As(err, &e) && e.Status == http.StatusGone {
+	if errors.As(err, &e) && e.Status == http.StatusGone && e.OldestCursor != "" {
 		return e.OldestCursor, true
 	}
 	return "", false
