@@ -52,8 +52,8 @@ func TestRepetitionsAreLimitedAtOnce(t *testing.T) {
 	}
 }
 
-// A model is what a workspace should have, by hand.
-type model struct {
+// A history is what a workspace should have, by hand.
+type history struct {
 	*place
 	now    time.Time
 	rule   inbox.Rule
@@ -81,7 +81,7 @@ func TestRetentionModel(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			m := &model{place: newPlace(t), random: rand.New(rand.NewPCG(seed, 25)), now: time.Now().Add(-400 * aDay), taken: map[uuid.UUID]bool{}, limits: [2]inbox.Limit{inbox.KeepsAll, inbox.KeepsAll}}
+			m := &history{place: newPlace(t), random: rand.New(rand.NewPCG(seed, 25)), now: time.Now().Add(-400 * aDay), taken: map[uuid.UUID]bool{}, limits: [2]inbox.Limit{inbox.KeepsAll, inbox.KeepsAll}}
 			m.exec(`SELECT ensure_delivery_weeks(now() - interval '410 days', now())`)
 			other := m.addWorkspace() // keeps its weeks for long, so rows go one by one
 			m.exec(`UPDATE workspaces SET keep_deliveries_days = 800 WHERE id = $1`, other)
@@ -106,7 +106,7 @@ func TestRetentionModel(t *testing.T) {
 }
 
 // act sends, reads on and changes rules.
-func (m *model) act() {
+func (m *history) act() {
 	m.t.Helper()
 	for range 1 + m.random.IntN(8) {
 		m.send()
@@ -136,7 +136,7 @@ func (m *model) act() {
 	m.rule.Readers = m.reader
 }
 
-func (m *model) send() {
+func (m *history) send() {
 	m.t.Helper()
 	m.n++
 	key := m.random.IntN(2)
@@ -161,7 +161,7 @@ func floorAt(at time.Time, n int) (id uuid.UUID) {
 }
 
 // change draws another rule, and stores it as its form does.
-func (m *model) change() {
+func (m *history) change() {
 	keep := 1 + m.random.IntN(40)
 	payloads := 1 + m.random.IntN(60)
 	unread, log := keep+m.random.IntN(100), payloads+m.random.IntN(100)
@@ -174,7 +174,7 @@ func (m *model) change() {
 }
 
 // somewhere reads some signals behind a position, each of which must have its body.
-func (m *model) somewhere(after inbox.Position) inbox.Position {
+func (m *history) somewhere(after inbox.Position) inbox.Position {
 	m.t.Helper()
 	from := &after
 	if after == (inbox.Position{}) {
@@ -192,7 +192,7 @@ func (m *model) somewhere(after inbox.Position) inbox.Position {
 }
 
 // slowest is what every reader has read.
-func (m *model) slowest() (at inbox.Position, held bool) {
+func (m *history) slowest() (at inbox.Position, held bool) {
 	for _, reader := range m.reader {
 		var p inbox.Position
 		if err := m.Raw().Get(&p, `SELECT epoch, commit_xid, signal_id FROM signal_readers WHERE token_id = $1`, reader); err != nil {
@@ -205,7 +205,7 @@ func (m *model) slowest() (at inbox.Position, held bool) {
 	return at, held
 }
 
-func (m *model) check() {
+func (m *history) check() {
 	m.t.Helper()
 	slowest, held := m.slowest()
 	monday := func(at time.Time) time.Time {
