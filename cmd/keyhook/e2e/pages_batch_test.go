@@ -70,7 +70,7 @@ func inspectBatches(t *testing.T, console inUse) {
 	p.click("#all")
 	p.follow(`button[value=owner]`)
 	p.inspect("batch-owner")
-	p.open(console.at("/keys?q=franchise+reports"))
+	p.open(console.at("/keys?q=bank+statements"))
 	p.click("#all")
 	p.follow(`button[value=deactivate]`)
 	p.inspect("batch-deactivate")
