@@ -66,6 +66,7 @@ type Signal struct {
 	ContentType string            `json:"contentType"`
 	Headers     map[string]string `json:"headers"`
 	Body        Body              `json:"-"`
+	BodyGone    bool              `json:"-"` // every reader had read it, and the key's log does not keep it: Body is nil
 	SHA256      string            `json:"sha256"` // of the raw body
 }
 
@@ -86,9 +87,14 @@ func (s *Signal) UnmarshalJSON(text []byte) error {
 		*plain
 		Body         json.RawMessage `json:"body"`
 		BodyEncoding string          `json:"bodyEncoding"`
+		BodyKept     *bool           `json:"bodyKept"`
 	}{plain: (*plain)(s)}
 	if err := json.Unmarshal(text, &whole); err != nil {
 		return err
+	}
+	if s.BodyGone = whole.BodyKept != nil && !*whole.BodyKept; s.BodyGone {
+		s.Body = nil
+		return nil
 	}
 	s.Body = Body(whole.Body)
 	switch whole.BodyEncoding {
