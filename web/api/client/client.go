@@ -66,7 +66,7 @@ type Signal struct {
 	ContentType string            `json:"contentType"`
 	Headers     map[string]string `json:"headers"`
 	Body        Body              `json:"-"`
-	BodyGone    bool              `json:"-"` // every reader had read it, and the key's log does not keep it: Body is nil
+	BodyGone    bool              `json:"-"`      // every reader had read it, and the key's log does not keep it: Body is nil
 	SHA256      string            `json:"sha256"` // of the raw body
 }
 
