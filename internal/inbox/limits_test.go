@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"keyhook/internal/inbox"
 )
@@ -55,6 +56,7 @@ func TestRepetitionsAreLimitedAtOnce(t *testing.T) {
 // A history is what a workspace should have, by hand.
 type history struct {
 	*place
+	raw    *sqlx.DB // one pool: each of place's is another
 	now    time.Time
 	rule   inbox.Rule
 	limits [2]inbox.Limit
@@ -81,7 +83,8 @@ func TestRetentionModel(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			m := &history{place: newPlace(t), random: rand.New(rand.NewPCG(seed, 25)), now: time.Now().Add(-400 * aDay), taken: map[uuid.UUID]bool{}, limits: [2]inbox.Limit{inbox.KeepsAll, inbox.KeepsAll}}
+			m := &history{place: newPlace(t), random: rand.New(rand.NewPCG(seed, 25)), now: time.Now().Add(-400 * aDay).Truncate(time.Millisecond), taken: map[uuid.UUID]bool{}, limits: [2]inbox.Limit{inbox.KeepsAll, inbox.KeepsAll}}
+			m.raw = m.Raw()
 			m.exec(`SELECT ensure_delivery_weeks(now() - interval '410 days', now())`)
 			other := m.addWorkspace() // keeps its weeks for long, so rows go one by one
 			m.exec(`UPDATE workspaces SET keep_deliveries_days = 800 WHERE id = $1`, other)
@@ -105,6 +108,21 @@ func TestRetentionModel(t *testing.T) {
 	}
 }
 
+func (m *history) exec(query string, args ...any) {
+	m.t.Helper()
+	if _, err := m.raw.Exec(query, args...); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *history) count(query string, args ...any) (n int) {
+	m.t.Helper()
+	if err := m.raw.Get(&n, query, args...); err != nil {
+		m.t.Fatal(err)
+	}
+	return n
+}
+
 // act sends, reads on and changes rules.
 func (m *history) act() {
 	m.t.Helper()
@@ -118,9 +136,12 @@ func (m *history) act() {
 	case 1:
 		key := m.random.IntN(2)
 		m.limits[key] = []inbox.Limit{inbox.KeepsAll, inbox.KeepsHeaders, inbox.KeepsNothing}[m.random.IntN(3)]
-		m.limit(key, m.limits[key])
+		m.exec(`UPDATE webhook_keys SET log = $2 WHERE id = $1 AND log <> $2`, m.keys[key], m.limits[key])
 	case 2:
-		m.reader = append(m.reader, m.addReader(fmt.Sprint("reader ", m.n), m.somewhere(inbox.Position{})))
+		id := newID(m.t)
+		m.exec(`INSERT INTO tokens (id, workspace_id, name, scopes, hash, hint) VALUES ($1, $2, $3::text, '{read-signals}', sha256(convert_to($3::text, 'UTF8')), '')`, id, m.workspace, fmt.Sprint("reader ", m.n))
+		m.moveTo(id, m.somewhere(inbox.Position{}))
+		m.reader = append(m.reader, id)
 	case 3:
 		if len(m.reader) > 0 {
 			m.reader = m.reader[1:]
@@ -128,12 +149,20 @@ func (m *history) act() {
 	}
 	for _, reader := range m.reader {
 		var at inbox.Position
-		if err := m.Raw().Get(&at, `SELECT epoch, commit_xid, signal_id FROM signal_readers WHERE token_id = $1`, reader); err != nil {
+		if err := m.raw.Get(&at, `SELECT epoch, commit_xid, signal_id FROM signal_readers WHERE token_id = $1`, reader); err != nil {
 			m.t.Fatal(err)
 		}
-		m.moveReader(reader, m.somewhere(at))
+		m.moveTo(reader, m.somewhere(at))
 	}
 	m.rule.Readers = m.reader
+}
+
+// moveTo notes how far a reader has come.
+func (m *history) moveTo(reader uuid.UUID, at inbox.Position) {
+	m.t.Helper()
+	m.exec(`INSERT INTO signal_readers (token_id, workspace_id, epoch, commit_xid, signal_id, read_at) VALUES ($1, $2, $3, $4, $5, now())
+		ON CONFLICT (token_id) DO UPDATE SET epoch = excluded.epoch, commit_xid = excluded.commit_xid, signal_id = excluded.signal_id`,
+		reader, m.workspace, at.Epoch, fmt.Sprint(at.XID), at.ID)
 }
 
 func (m *history) send() {
@@ -195,7 +224,7 @@ func (m *history) somewhere(after inbox.Position) inbox.Position {
 func (m *history) slowest() (at inbox.Position, held bool) {
 	for _, reader := range m.reader {
 		var p inbox.Position
-		if err := m.Raw().Get(&p, `SELECT epoch, commit_xid, signal_id FROM signal_readers WHERE token_id = $1`, reader); err != nil {
+		if err := m.raw.Get(&p, `SELECT epoch, commit_xid, signal_id FROM signal_readers WHERE token_id = $1`, reader); err != nil {
 			m.t.Fatal(err)
 		}
 		if !held || p.Compare(at) < 0 {
@@ -227,7 +256,7 @@ func (m *history) check() {
 			SELECT s.id IS NOT NULL AS kept, d.id IS NOT NULL AS there, d.body IS NOT NULL AND d.outcome <> 'refused' AS body, coalesce(d.headers, '{}') <> '{}' AS headers,
 				d.body_sha256 IS NOT NULL AS sum, coalesce(s.epoch, 0) AS "place.epoch", coalesce(s.commit_xid, '0') AS "place.commit_xid", i AS "place.signal_id"
 			FROM (SELECT $1::uuid AS i) AS one LEFT JOIN signals AS s ON s.id = i LEFT JOIN deliveries AS d ON d.id = i`
-		if err := m.Raw().Get(&row, query, s.id); err != nil {
+		if err := m.raw.Get(&row, query, s.id); err != nil {
 			m.t.Fatal(err)
 		}
 		limit := m.limits[s.key]

@@ -39,6 +39,7 @@ const forgetAtOnce = 1000
 // quotas of past minutes, untrusted proxies after 8 days. The weeks that nothing
 // needs any more go as a whole, before anything is taken out of the others.
 func (s *Store) Forget(ctx context.Context, now time.Time, rules []Rule) error {
+	now = now.Truncate(time.Millisecond) // as ids have it
 	if err := s.noteRun(ctx, now); err != nil {
 		return err
 	}
