@@ -230,9 +230,12 @@ func TestReadersAreShown(t *testing.T) {
 		t.Error("with more days there is a warning still, or they are not shown")
 	}
 	for _, form := range [][]string{
-		{"keep", "0", "unread", "9", "deliveries", "90", "payloads", "30"}, {"keep", "x", "unread", "9", "deliveries", "90", "payloads", "30"},
-		{"keep", "9", "unread", "8", "deliveries", "90", "payloads", "30"}, {"keep", "9", "unread", "9", "deliveries", "9", "payloads", "10"},
-		{"keep", "9", "unread", "9", "deliveries", "9"}, {},
+		{"keep", "0", "unread", "9", "deliveries", "90", "payloads", "30"},
+		{"keep", "x", "unread", "9", "deliveries", "90", "payloads", "30"},
+		{"keep", "9", "unread", "8", "deliveries", "90", "payloads", "30"},
+		{"keep", "9", "unread", "9", "deliveries", "9", "payloads", "10"},
+		{"keep", "9", "unread", "9", "deliveries", "9"},
+		{},
 	} {
 		if got := c.post(signals+"/retention", form...); got.StatusCode != 422 {
 			t.Errorf("%v = %d, want 422", form, got.StatusCode)

@@ -22,9 +22,15 @@ func TestSetRetention(t *testing.T) {
 		to    account.Retention
 		field string
 	}{
-		{account.Retention{Keep: 0, Unread: 90, Deliveries: 90, Payloads: 30}, "keep"}, {account.Retention{Keep: 3651, Unread: 3651, Deliveries: 90, Payloads: 30}, "keep"}, {account.Retention{Keep: 30, Unread: 0, Deliveries: 90, Payloads: 30}, "unread"},
-		{account.Retention{Keep: 30, Unread: 29, Deliveries: 90, Payloads: 30}, "unread"}, {account.Retention{Keep: -1, Unread: -1, Deliveries: 90, Payloads: 30}, "keep"}, {account.Retention{Keep: 30, Unread: 90, Deliveries: 90, Payloads: 91}, "deliveries"},
-		{account.Retention{Keep: 30, Unread: 90, Deliveries: 3651, Payloads: 30}, "deliveries"}, {account.Retention{Keep: 30, Unread: 90, Deliveries: 90, Payloads: 0}, "payloads"}, {account.Retention{Keep: 30, Unread: 90, Deliveries: 0, Payloads: 1}, "deliveries"},
+		{account.Retention{Keep: 0, Unread: 90, Deliveries: 90, Payloads: 30}, "keep"},
+		{account.Retention{Keep: 3651, Unread: 3651, Deliveries: 90, Payloads: 30}, "keep"},
+		{account.Retention{Keep: 30, Unread: 0, Deliveries: 90, Payloads: 30}, "unread"},
+		{account.Retention{Keep: 30, Unread: 29, Deliveries: 90, Payloads: 30}, "unread"},
+		{account.Retention{Keep: -1, Unread: -1, Deliveries: 90, Payloads: 30}, "keep"},
+		{account.Retention{Keep: 30, Unread: 90, Deliveries: 90, Payloads: 91}, "deliveries"},
+		{account.Retention{Keep: 30, Unread: 90, Deliveries: 3651, Payloads: 30}, "deliveries"},
+		{account.Retention{Keep: 30, Unread: 90, Deliveries: 90, Payloads: 0}, "payloads"},
+		{account.Retention{Keep: 30, Unread: 90, Deliveries: 0, Payloads: 1}, "deliveries"},
 	} {
 		f, _ := fault.Of(accounts.SetRetention(t.Context(), by, tt.to))
 		if f.Kind != fault.Invalid || f.Field != tt.field {
