@@ -90,7 +90,7 @@ func batchPage(theme, action string, began bool) views.KeyBatchPage {
 
 func keyForm() views.KeyForm {
 	return views.KeyForm{
-		Scheme: "generic", Owner: "1", Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Nonce: "form-nonce",
+		Scheme: "generic", Owner: "1", Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Log: "full", Nonce: "form-nonce",
 	}
 }
 
@@ -103,7 +103,7 @@ func wrongForm() views.KeyForm {
 		"name": "Another key has that name. Add what makes this one different.", "allowed_cidrs": "Line 1: “10.0.0.0/33” is not a range. IPv4 prefixes go up to /32.",
 		"rate_limit": "Write a number, or leave it empty for no limit.", "expires_on": "Choose a day.", "expires": "That day is not in the future.", "daily_quota": "Write a number above 0.",
 		"scheme": "Choose who sends.", "secret": "A signing secret has 16 to 1024 characters on one line.",
-		"source": "Another key has that source.", "owner": "That person is not a member.", "note": "That note is too long.", "require_signature": "No.", "identical_bodies": "Choose one.",
+		"source": "Another key has that source.", "owner": "That person is not a member.", "note": "That note is too long.", "require_signature": "No.", "identical_bodies": "Choose one.", "log": "Choose one.",
 	}
 	return form
 }
@@ -138,7 +138,7 @@ func keyFacts() views.KeyFacts {
 		ID: keyID, Name: "Warehouse scanner fleet", Hint: "khk_Tz8k…u5Gd", Fingerprint: "4fa1 09c3", Scheme: genericScheme(), Status: views.KeyExpiring, Active: true,
 		Source: "warehouse-scanner-fleet", Owner: "Mateo Lindqvist", CreatedAt: *at(300 * 24 * time.Hour), LastUsedAt: at(8 * time.Second), LastRefusedAt: at(2 * time.Hour), ExpiresAt: at(-6 * 24 * time.Hour),
 		RequireSignature: false, AllowInURL: true, AllowedCIDRs: []string{"23.227.38.0/24", "2620:127:f00f::/48"}, OtherSources: []string{"returns"}, RateLimit: 600, RatePer: "minute",
-		RefPointer: "/event/id", IdenticalBodies: "store", Note: "Runs on the handhelds in hall 3.\nAsk Mateo before changing anything.", Labels: []string{"production", "warehouse"},
+		RefPointer: "/event/id", IdenticalBodies: "store", Log: "headers", Note: "Runs on the handhelds in hall 3.\nAsk Mateo before changing anything.", Labels: []string{"production", "warehouse"},
 	}
 }
 

@@ -65,6 +65,7 @@ func TestEachFieldOfTheForm(t *testing.T) {
 		{map[string]string{"allow_in_url": "true"}, "Proof", "API key allowed in the URL", "allow in url: no → yes"},
 		{map[string]string{"ref_pointer": "/data/id"}, "Event’s id", "/data/id where no", "ref pointer: none → /data/id"},
 		{map[string]string{"identical_bodies": "duplicate"}, "Event’s id", "The same body again is a duplicate", "identical bodies: flag → duplicate"},
+		{map[string]string{"log": "headers"}, "Log", "Keeps headers and hash only", "log: full → headers"},
 		{map[string]string{"expires": "date", "expires_on": "2031-02-03"}, "Expires", "3 Feb 2031, 23:59 UTC", "expires at: never → 2031-02-03T23:59:59Z"},
 		{map[string]string{"rate_limit": "600", "rate_per": "hour"}, "Rate limit", "600 per hour", "rate limit: none → 600 per hour"},
 		{map[string]string{"daily_quota": "5000"}, "Quota", "5,000 a day", "daily quota: none → 5000"},

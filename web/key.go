@@ -86,7 +86,7 @@ func keyFacts(key keyring.Key, now time.Time) views.KeyFacts {
 		CreatedBy: key.CreatedByName, CreatedAt: key.CreatedAt, LastUsedAt: key.LastUsedAt, LastRefusedAt: key.LastRefusedAt,
 		ExpiresAt: key.ExpiresAt, RotatingUntil: key.RotatingUntil, RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
 		AllowedCIDRs: key.AllowedCIDRs, OtherSources: key.OtherSources, RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer,
-		IdenticalBodies: bodiesOf(key), Note: key.Note, Labels: key.Labels,
+		IdenticalBodies: bodiesOf(key), Log: key.Log, Note: key.Note, Labels: key.Labels,
 	}
 	if key.RateLimit != nil {
 		facts.RateLimit = *key.RateLimit

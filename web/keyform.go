@@ -25,7 +25,7 @@ func readKeyForm(r *http.Request) views.KeyForm {
 		Name: get("name"), Scheme: get("scheme"), Source: get("source"), Owner: get("owner"), Expiry: get("expires"), ExpiresOn: get("expires_on"),
 		RequireSignature: get("require_signature") != "", AllowInURL: get("allow_in_url") != "",
 		AllowedCIDRs: get("allowed_cidrs"), OtherSources: get("other_sources"), RateLimit: get("rate_limit"), RatePer: get("rate_per"),
-		DailyQuota: get("daily_quota"), RefPointer: get("ref_pointer"), IdenticalBodies: get("identical_bodies"),
+		DailyQuota: get("daily_quota"), RefPointer: get("ref_pointer"), IdenticalBodies: get("identical_bodies"), Log: get("log"),
 		Note: get("note"), Labels: get("labels"), Give: get("give"), Nonce: get("form_nonce"), Seen: get("seen"),
 	}
 }
@@ -38,7 +38,7 @@ func draftOf(form views.KeyForm, keep *time.Time, now time.Time) (keyring.Draft,
 		Name: form.Name, Source: form.Source, Note: form.Note, Labels: strings.Split(form.Labels, ","),
 		RequireSignature: form.RequireSignature, AllowInURL: form.AllowInURL,
 		AllowedCIDRs: lines(form.AllowedCIDRs), OtherSources: lines(form.OtherSources),
-		RateSeconds: rateSeconds[form.RatePer], RefPointer: form.RefPointer, IdenticalBodies: form.IdenticalBodies,
+		RateSeconds: rateSeconds[form.RatePer], RefPointer: form.RefPointer, IdenticalBodies: form.IdenticalBodies, Log: form.Log,
 	}
 	suit(&draft, form.Scheme)
 	if form.IdenticalBodies == "store" {
@@ -132,7 +132,7 @@ func formOf(key keyring.Key) views.KeyForm {
 	form := views.KeyForm{
 		Name: key.Name, Scheme: key.Scheme, Source: key.Source, Expiry: "keep", RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL,
 		AllowedCIDRs: strings.Join(key.AllowedCIDRs, "\n"), OtherSources: strings.Join(key.OtherSources, "\n"),
-		RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer, IdenticalBodies: bodiesOf(key), Note: key.Note,
+		RatePer: perOf(key.RateSeconds), RefPointer: key.RefPointer, IdenticalBodies: bodiesOf(key), Log: key.Log, Note: key.Note,
 		Labels: strings.Join(key.Labels, ", "), Seen: key.Edition(),
 	}
 	if key.OwnerID != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 func (s *Server) showNewKey(w http.ResponseWriter, r *http.Request, m account.Member) error {
-	form := views.KeyForm{Scheme: signature.Generic, Owner: m.User.ID.String(), Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Nonce: rand.Text()}
+	form := views.KeyForm{Scheme: signature.Generic, Owner: m.User.ID.String(), Expiry: "1y", RatePer: "minute", IdenticalBodies: "store", Log: "full", Nonce: rand.Text()}
 	return s.renderNewKey(w, r, m, http.StatusOK, "Create key", form)
 }
 

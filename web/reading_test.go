@@ -223,13 +223,20 @@ func TestReadersAreShown(t *testing.T) {
 	if got := c.get(signals); !strings.Contains(got.body, "Home token will miss signals from") {
 		t.Error("what a reader will miss is not told a week ahead")
 	}
-	if got := c.post(signals+"/retention", "keep", "10", "unread", "400"); got.StatusCode != 303 {
+	if got := c.post(signals+"/retention", "keep", "10", "unread", "400", "deliveries", "90", "payloads", "30"); got.StatusCode != 303 {
 		t.Errorf("setting retention = %d", got.StatusCode)
 	}
 	if got := c.get(signals); strings.Contains(got.body, "will miss") || !strings.Contains(got.body, "400 days") {
 		t.Error("with more days there is a warning still, or they are not shown")
 	}
-	for _, form := range [][]string{{"keep", "0", "unread", "9"}, {"keep", "x", "unread", "9"}, {"keep", "9", "unread", "8"}, {}} {
+	for _, form := range [][]string{
+		{"keep", "0", "unread", "9", "deliveries", "90", "payloads", "30"},
+		{"keep", "x", "unread", "9", "deliveries", "90", "payloads", "30"},
+		{"keep", "9", "unread", "8", "deliveries", "90", "payloads", "30"},
+		{"keep", "9", "unread", "9", "deliveries", "9", "payloads", "10"},
+		{"keep", "9", "unread", "9", "deliveries", "9"},
+		{},
+	} {
 		if got := c.post(signals+"/retention", form...); got.StatusCode != 422 {
 			t.Errorf("%v = %d, want 422", form, got.StatusCode)
 		}

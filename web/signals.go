@@ -217,6 +217,9 @@ func (s *Server) showSignal(w http.ResponseWriter, r *http.Request, m account.Me
 			return err
 		}
 		page.KeyID, page.KeyName = signal.KeyID.String(), key.Name
+		if sees && signal.BodySize > 0 && len(signal.Body) == 0 {
+			page.NotKept = views.NotKept(key.Log)
+		}
 	}
 	return render(w, r, http.StatusOK, views.Signal(page))
 }

@@ -15,7 +15,10 @@ func (h *house) forget(ctx context.Context) error {
 	}
 	var rules []inbox.Rule
 	for _, w := range workspaces {
-		rule := inbox.Rule{Workspace: w.ID, Keep: days(w.KeepSignalsDays), KeepUnread: days(w.KeepUnreadDays)}
+		rule := inbox.Rule{
+			Workspace: w.ID, Keep: days(w.KeepSignalsDays), KeepUnread: days(w.KeepUnreadDays),
+			Log: days(w.KeepDeliveriesDays), Payloads: days(w.KeepPayloadsDays),
+		}
 		tokens, err := h.keys.Tokens(ctx, w.ID)
 		if err != nil {
 			return err
@@ -27,7 +30,7 @@ func (h *house) forget(ctx context.Context) error {
 		}
 		rules = append(rules, rule)
 	}
-	return h.upkeep.Forget(ctx, rules)
+	return h.upkeep.Forget(ctx, time.Now(), rules)
 }
 
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }

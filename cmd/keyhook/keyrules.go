@@ -23,6 +23,7 @@ type keyRules struct {
 	DailyQuota       *int     `name:"daily-quota" placeholder:"N" help:"Requests in a day, from midnight UTC. Default: no limit."`
 	RefPointer       string   `name:"ref-pointer" placeholder:"/data/id" help:"JSON pointer to the event's id in the body."`
 	IdenticalBodies  string   `name:"identical-bodies" enum:"flag,duplicate" default:"flag" help:"What becomes of the same body without an id: ${enum}."`
+	Log              string   `enum:"full,headers,nothing" default:"full" help:"What the log keeps once every reader has read: ${enum}."`
 }
 
 // over puts the rules into a draft.
@@ -31,6 +32,7 @@ func (r keyRules) over(draft keyring.Draft) (keyring.Draft, error) {
 	draft.RequireSignature, draft.AllowInURL = r.RequireSignature, r.AllowInURL
 	draft.AllowedCIDRs, draft.OtherSources = r.AllowFrom, r.OtherSource
 	draft.DailyQuota, draft.RefPointer, draft.IdenticalBodies = r.DailyQuota, r.RefPointer, r.IdenticalBodies
+	draft.Log = r.Log
 	if r.RateLimit == "" {
 		return draft, nil
 	}

@@ -12,16 +12,26 @@ import (
 	"keyhook/internal/fault"
 )
 
-// MaxKeepDays is the longest that signals can be kept.
+// MaxKeepDays is the longest that anything with a time of its own can be kept.
 const MaxKeepDays = 3650
 
-// SetRetention says for how many days a workspace's signals are kept once every
-// reader has read them, and for how many whether they were read or not. Nothing is
-// recorded where nothing changes.
-func (s *Store) SetRetention(ctx context.Context, by audit.Actor, keep, unread int) error {
+// A Retention is for how many days a workspace keeps things: signals once every
+// reader has read them (Keep), and whether read or not (Unread); the deliveries of
+// its log, to the end of their week, and their bodies and headers (Payloads).
+type Retention struct{ Keep, Unread, Deliveries, Payloads int }
+
+// Retention is what the workspace keeps.
+func (w Workspace) Retention() Retention {
+	return Retention{w.KeepSignalsDays, w.KeepUnreadDays, w.KeepDeliveriesDays, w.KeepPayloadsDays}
+}
+
+// SetRetention changes what a workspace keeps. Nothing is recorded where nothing
+// changes.
+func (s *Store) SetRetention(ctx context.Context, by audit.Actor, to Retention) error {
 	const lock = `SELECT ` + workspaceColumns + ` FROM workspaces AS w WHERE w.id = $1 FOR NO KEY UPDATE`
-	const update = `UPDATE workspaces SET keep_signals_days = $2, keep_unread_days = $3 WHERE id = $1`
-	if err := checkRetention(keep, unread); err != nil {
+	const update = `
+		UPDATE workspaces SET keep_signals_days = $2, keep_unread_days = $3, keep_deliveries_days = $4, keep_payloads_days = $5 WHERE id = $1`
+	if err := to.Check(); err != nil {
 		return err
 	}
 	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
@@ -30,14 +40,14 @@ func (s *Store) SetRetention(ctx context.Context, by audit.Actor, keep, unread i
 		if errors.Is(err, sql.ErrNoRows) {
 			return errNoWorkspace
 		}
-		if err != nil || before.KeepSignalsDays == keep && before.KeepUnreadDays == unread {
+		if err != nil || before.Retention() == to {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, update, by.WorkspaceID, keep, unread); err != nil {
+		if _, err := tx.ExecContext(ctx, update, by.WorkspaceID, to.Keep, to.Unread, to.Deliveries, to.Payloads); err != nil {
 			return err
 		}
 		target := audit.Target{Kind: "workspace", ID: before.ID.String(), Label: before.Name}
-		return audit.Record(ctx, tx, by, audit.RetentionChanged, target, before.retention(), Workspace{KeepSignalsDays: keep, KeepUnreadDays: unread}.retention())
+		return audit.Record(ctx, tx, by, audit.RetentionChanged, target, before.Retention().fields(), to.fields())
 	})
 	if _, known := fault.Of(err); err != nil && !known {
 		return fmt.Errorf("set retention: %w", err)
@@ -45,20 +55,31 @@ func (s *Store) SetRetention(ctx context.Context, by audit.Actor, keep, unread i
 	return err
 }
 
-func (w Workspace) retention() audit.Fields {
-	return audit.Fields{"keep_signals_days": w.KeepSignalsDays, "keep_unread_days": w.KeepUnreadDays}
+func (r Retention) fields() audit.Fields {
+	return audit.Fields{
+		"keep_signals_days": r.Keep, "keep_unread_days": r.Unread, "keep_deliveries_days": r.Deliveries, "keep_payloads_days": r.Payloads,
+	}
 }
 
-func checkRetention(keep, unread int) error {
+// Check says what is wrong with a retention, all at once.
+func (r Retention) Check() error {
 	var wrong []*fault.Error
-	if keep < 1 || keep > MaxKeepDays {
-		wrong = append(wrong, fault.On("keep", fault.Invalid, fmt.Sprintf("Write a whole number of days from 1 to %d.", MaxKeepDays)))
-	}
-	switch {
-	case unread < 1 || unread > MaxKeepDays:
-		wrong = append(wrong, fault.On("unread", fault.Invalid, fmt.Sprintf("Write a whole number of days from 1 to %d.", MaxKeepDays)))
-	case len(wrong) == 0 && unread < keep:
-		wrong = append(wrong, fault.On("unread", fault.Invalid, "Unread signals can't go before read ones: write at least as many days as above."))
+	for _, field := range []struct {
+		name        string
+		days, least int
+		tooFew      string
+	}{
+		{"keep", r.Keep, 1, ""},
+		{"unread", r.Unread, r.Keep, "Unread signals can't go before read ones: write at least as many days as above."},
+		{"payloads", r.Payloads, 1, ""},
+		{"deliveries", r.Deliveries, r.Payloads, "Deliveries can't go before their bodies: write at least as many days as for those."},
+	} {
+		switch {
+		case field.days < 1 || field.days > MaxKeepDays:
+			wrong = append(wrong, fault.On(field.name, fault.Invalid, fmt.Sprintf("Write a whole number of days from 1 to %d.", MaxKeepDays)))
+		case field.days < field.least && field.least <= MaxKeepDays:
+			wrong = append(wrong, fault.On(field.name, fault.Invalid, field.tooFew))
+		}
 	}
 	return fault.Join(wrong)
 }

@@ -25,11 +25,14 @@ type Workspace struct {
 	Slug                string    `db:"slug"                  json:"slug"` // its name in URLs
 	CreatedAt           time.Time `db:"created_at"            json:"created_at"`
 	AuditorsSeePayloads bool      `db:"auditors_see_payloads" json:"auditors_see_payloads"`
-	KeepSignalsDays     int       `db:"keep_signals_days"     json:"keep_signals_days"` // once every reader has read them
-	KeepUnreadDays      int       `db:"keep_unread_days"      json:"keep_unread_days"`  // whether read or not
+	KeepSignalsDays     int       `db:"keep_signals_days"     json:"keep_signals_days"`    // once every reader has read them
+	KeepUnreadDays      int       `db:"keep_unread_days"      json:"keep_unread_days"`     // whether read or not
+	KeepDeliveriesDays  int       `db:"keep_deliveries_days"  json:"keep_deliveries_days"` // to the end of their week
+	KeepPayloadsDays    int       `db:"keep_payloads_days"    json:"keep_payloads_days"`   // bodies and headers in the log
 }
 
-const workspaceColumns = `w.id, w.name, w.slug, w.created_at, w.auditors_see_payloads, w.keep_signals_days, w.keep_unread_days`
+const workspaceColumns = `w.id, w.name, w.slug, w.created_at, w.auditors_see_payloads, w.keep_signals_days, w.keep_unread_days,
+	w.keep_deliveries_days, w.keep_payloads_days`
 
 // CreateWorkspace makes a workspace with one owner. Its slug is made from the
 // name, with a number where that is taken.

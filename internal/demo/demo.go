@@ -139,7 +139,7 @@ func (f *filler) draft(i int, p profile) keyring.Draft {
 	owner := f.people[i%len(f.people)]
 	draft := keyring.Draft{
 		Name: p.name, OwnerID: &owner, Labels: p.labels, Note: p.note,
-		RequireSignature: p.signed, RateSeconds: 60, IdenticalBodies: "flag",
+		RequireSignature: p.signed, RateSeconds: 60, IdenticalBodies: "flag", Log: "full",
 	}
 	if p.expiresIn != 0 {
 		at := f.now.Add(time.Duration(p.expiresIn) * 24 * time.Hour).Truncate(24 * time.Hour).Add(24*time.Hour - time.Second)

@@ -84,7 +84,10 @@ func (a *Appender) write(ctx context.Context, tx *sqlx.Tx, records []*record) er
 			live = slices.DeleteFunc(live, func(r *record) bool { return r.Stale })
 			continue
 		}
-		if err := forgetHandshakes(ctx, tx, live); err != nil || counted {
+		if err := forgetHandshakes(ctx, tx, live); err != nil {
+			return err
+		}
+		if err := limitLogged(ctx, tx, live); err != nil || counted {
 			return err
 		}
 		if err := keepRefused(ctx, tx, a.box, live); err != nil {

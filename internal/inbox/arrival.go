@@ -33,6 +33,7 @@ type Arrival struct {
 	Signature        string // as presented; kept, sealed, of refused requests only
 	Body             []byte
 	BodySize         int64     // may be more than Body holds, if it was refused for that
+	Log              Limit     // what the log keeps where no signal needs more; "": all
 	WatchBody        bool      // an earlier request with the same body is noted
 	Handshake        bool      // accepted, and no event: it makes no signal
 	CountOnly        bool      // of a refused one: it is counted, and no row is kept

@@ -2,8 +2,8 @@
 // outcome, and signals, one for each accepted event. It owns the tables signals,
 // deliveries, refused_requests, first_bodies, refused_request_quotas, delivery_tallies,
 // delivery_counts, delivery_days, workspace_counts, stray_counts, key_addresses,
-// untrusted_forwards, signal_readers, signal_floors, suspect_ranges, signal_changes
-// and erasures.
+// untrusted_forwards, signal_readers, signal_floors, suspect_ranges, signal_changes,
+// erasures, log_sweeps and retention_runs.
 //
 // Its invariant: of all deliveries with one workspace, source and source ref,
 // exactly one made a signal, and the unique constraint decides which. Nothing

@@ -81,7 +81,7 @@ func TestSignalRetention(t *testing.T) {
 	fast, slow := p.addReader("fast", at[29]), p.addReader("slow", at[100])
 	p.exec(`INSERT INTO tokens (id, workspace_id, name, scopes, hash, hint) VALUES (gen_random_uuid(), $1, 'never', '{read-signals}', sha256('never'), '')`, p.workspace)
 	keeper := inbox.NewStore(p.Maintenance(), p.box)
-	rule := inbox.Rule{Workspace: p.workspace, Keep: 30 * aDay, KeepUnread: 110 * aDay, Readers: []uuid.UUID{fast, slow}}
+	rule := inbox.Rule{Workspace: p.workspace, Keep: 30 * aDay, KeepUnread: 110 * aDay, Log: inbox.KeptFor, Payloads: 30 * aDay, Readers: []uuid.UUID{fast, slow}}
 	for _, step := range []struct {
 		name   string
 		before func()
@@ -98,7 +98,7 @@ func TestSignalRetention(t *testing.T) {
 	} {
 		step.before()
 		p.settle()
-		if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
+		if err := keeper.Forget(t.Context(), time.Now(), []inbox.Rule{rule}); err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
 		var places []inbox.Position
@@ -165,8 +165,8 @@ func TestRetentionKeepsWeeks(t *testing.T) {
 	reader := p.addReader("slow", inbox.Position{})
 	p.settle()
 	keeper := inbox.NewStore(p.Maintenance(), p.box)
-	rule := inbox.Rule{Workspace: p.workspace, Keep: 30 * aDay, KeepUnread: 365 * aDay, Readers: []uuid.UUID{reader}}
-	if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
+	rule := inbox.Rule{Workspace: p.workspace, Keep: 30 * aDay, KeepUnread: 365 * aDay, Log: inbox.KeptFor, Payloads: 30 * aDay, Readers: []uuid.UUID{reader}}
+	if err := keeper.Forget(t.Context(), time.Now(), []inbox.Rule{rule}); err != nil {
 		t.Fatal(err)
 	}
 	var places []inbox.Position
@@ -178,7 +178,7 @@ func TestRetentionKeepsWeeks(t *testing.T) {
 		t.Errorf("Read = %v with the bodies %q, %v; want both with their bodies", places, bodies, err)
 	}
 	p.moveReader(reader, kept)
-	if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
+	if err := keeper.Forget(t.Context(), time.Now(), []inbox.Rule{rule}); err != nil {
 		t.Fatal(err)
 	}
 	if n := p.count(`SELECT count(*) FROM deliveries WHERE id < uuid_floor(now() - interval '190 days')`); n != 0 {

@@ -120,7 +120,9 @@ func (u *LeakUse) readSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, key
 		return err
 	}
 	u.From = leak.Since
-	if kept := leak.At.Add(-KeptFor); kept.After(u.From) {
+	if kept, err := keptSince(ctx, tx, workspaceID, leak.At); err != nil {
+		return err
+	} else if kept.After(u.From) {
 		u.From = kept
 	}
 	if len(rows) > 0 && rows[0].LookedAt == maxSenderRows && rows[0].OldestAt.After(u.From) {
@@ -131,6 +133,13 @@ func (u *LeakUse) readSenders(ctx context.Context, tx *sqlx.Tx, workspaceID, key
 		u.Uses = append(u.Uses, row.Use)
 	}
 	return nil
+}
+
+// keptSince is since when a workspace has all its deliveries at a moment.
+func keptSince(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, at time.Time) (since time.Time, err error) {
+	const query = `SELECT $2::timestamptz - make_interval(days => keep_deliveries_days) FROM workspaces WHERE id = $1`
+	err = tx.GetContext(ctx, &since, query, workspace, at)
+	return since, err
 }
 
 // Attempts are the requests that came with leaked credentials, or with a signature

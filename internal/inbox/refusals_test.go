@@ -166,7 +166,7 @@ func TestForwards(t *testing.T) {
 		t.Errorf("%d proxies are told apart", n)
 	}
 	p.exec(`UPDATE untrusted_forwards SET hour = hour - interval '9 days' WHERE workspace_id = $1`, p.workspace)
-	if err := inbox.NewStore(p.Maintenance(), p.box).Forget(t.Context(), nil); err != nil {
+	if err := inbox.NewStore(p.Maintenance(), p.box).Forget(t.Context(), time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := p.count(`SELECT count(*) FROM untrusted_forwards WHERE workspace_id = $1`, p.workspace); n != 0 {

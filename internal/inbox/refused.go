@@ -53,7 +53,7 @@ func keepRefused(ctx context.Context, tx *sqlx.Tx, box *seal.Box, records []*rec
 	for _, r := range records {
 		switch {
 		case !r.refused():
-		case r.CountOnly:
+		case r.CountOnly || r.limited():
 			r.unkept = true
 		default:
 			refused = append(refused, r)
@@ -182,4 +182,25 @@ func recordset[Row any](rows []Row) (string, error) {
 		return "", fmt.Errorf("encode rows: %w", err)
 	}
 	return string(text), nil
+}
+
+// limited reports whether the log keeps less than all of the record.
+func (r *record) limited() bool { return r.Log != "" && r.Log != KeepsAll }
+
+// limitLogged takes from requests that no signal needs, repetitions, handshakes and
+// refused ones, what their keys' log does not keep, before anybody can see it.
+func limitLogged(ctx context.Context, tx *sqlx.Tx, records []*record) error {
+	const limit = `SELECT limit_deliveries($1, $2)`
+	ids := map[Limit][]uuid.UUID{}
+	for _, r := range records {
+		if r.limited() && !r.CountOnly && (r.Outcome != Accepted || r.Handshake) {
+			ids[r.Log] = append(ids[r.Log], r.ID)
+		}
+	}
+	for log, some := range ids {
+		if _, err := tx.ExecContext(ctx, limit, pq.Array(some), log == KeepsNothing); err != nil {
+			return fmt.Errorf("limit what the log keeps: %w", err)
+		}
+	}
+	return nil
 }

@@ -27,7 +27,7 @@ func TestWeeksGo(t *testing.T) {
 		SELECT id, workspace_id, webhook_key_id, 'old', id::text, received_at, 1 FROM deliveries`)
 	p.exec(`INSERT INTO first_bodies SELECT row_number() OVER (), id FROM deliveries`)
 	p.settle()
-	rules := []inbox.Rule{{Workspace: p.workspace, Keep: inbox.KeptFor, KeepUnread: inbox.KeptFor}}
+	rules := []inbox.Rule{{Workspace: p.workspace, Keep: inbox.KeptFor, KeepUnread: inbox.KeptFor, Log: inbox.KeptFor, Payloads: inbox.KeptFor}}
 	weeks := p.count(`SELECT count(*) FROM pg_inherits WHERE inhparent = 'deliveries'::regclass`)
 
 	reader := p.Raw().MustBegin()
@@ -48,7 +48,7 @@ func TestWeeksGo(t *testing.T) {
 	})
 	forgotten := make(chan error, 2)
 	for range 2 { // two instances
-		go func() { forgotten <- keeper.Forget(context.WithoutCancel(ctx), rules) }()
+		go func() { forgotten <- keeper.Forget(context.WithoutCancel(ctx), time.Now(), rules) }()
 	}
 	time.Sleep(time.Second) // the reader is still there
 	reader.Rollback()
@@ -59,7 +59,7 @@ func TestWeeksGo(t *testing.T) {
 	}
 	stop()
 	working.Wait()
-	if err := keeper.Forget(t.Context(), rules); err != nil {
+	if err := keeper.Forget(t.Context(), time.Now(), rules); err != nil {
 		t.Error(err)
 	}
 	if took := time.Duration(slowest.Load()); took > time.Second {

@@ -83,7 +83,7 @@ func TestRetention(t *testing.T) {
 	p.exec(`UPDATE refused_requests SET kept_at = now() - interval '7 days 1 second' WHERE delivery_id = $1`, old.ID)
 	p.exec(`INSERT INTO refused_request_quotas SELECT 'old:' || n, now() - interval '1 day', 1 FROM generate_series(1, 2500) AS n`)
 	keeper := inbox.NewStore(p.Maintenance(), p.box)
-	if err := keeper.Forget(t.Context(), nil); err != nil {
+	if err := keeper.Forget(t.Context(), time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
 	for id, want := range map[uuid.UUID]bool{old.ID: false, young.ID: true} {

@@ -151,7 +151,7 @@ func newSubmission(rq *request, p proof) submission {
 			Status: 200, Scheme: p.key.Scheme, Endpoint: rq.route.endpoint, Address: address,
 			UserAgent:   clean(rq.header.Get("User-Agent"), maxHeaderText),
 			ContentType: clean(rq.header.Get("Content-Type"), maxRef),
-			Source:      p.key.Source, Signature: p.signatureText,
+			Source:      p.key.Source, Signature: p.signatureText, Log: inbox.Limit(p.key.Log),
 			Body: rq.body, BodySize: rq.bodySize, ReceivedAt: rq.receivedAt, Began: rq.began,
 		},
 	}

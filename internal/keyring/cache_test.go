@@ -32,7 +32,7 @@ func TestVersions(t *testing.T) {
 	values := map[string]string{ // others can't be changed without more
 		"name": "'new'", "source": "'new'", "note": "'new'", "labels": "'{new}'", "is_active": "false", "owner_id": "(SELECT max(id::text)::uuid FROM users WHERE id IS DISTINCT FROM webhook_keys.owner_id)", "expires_at": "now()",
 		"require_signature": "true", "allow_in_url": "true", "allowed_cidrs": "'{10.0.0.0/8}'", "other_sources": "'{new}'", "rate_limit": "7",
-		"rate_seconds": "1", "daily_quota": "7", "ref_pointer": "'/new'", "identical_bodies": "'duplicate'", "scheme": "'other'", "created_by": "NULL",
+		"rate_seconds": "1", "daily_quota": "7", "ref_pointer": "'/new'", "identical_bodies": "'duplicate'", "scheme": "'other'", "created_by": "NULL", "log": "'nothing'",
 	}
 	fixed := map[string]bool{"id": true, "workspace_id": true, "created_at": true, "version": true}
 	for _, column := range columns {

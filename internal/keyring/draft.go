@@ -49,6 +49,7 @@ type Draft struct {
 	DailyQuota       *int
 	RefPointer       string
 	IdenticalBodies  string // flag (also ""), duplicate
+	Log              string // full (also ""), headers, nothing
 
 	Seen string // the Key.Edition that a form showed; "": whatever the key is now
 }
@@ -121,6 +122,13 @@ func (d Draft) checked(now time.Time, kept *time.Time) (Draft, error) {
 	case "flag", "duplicate":
 	default:
 		c.fail("identical_bodies", "Choose what happens to identical bodies.")
+	}
+	switch d.Log {
+	case "":
+		d.Log = "full"
+	case "full", "headers", "nothing":
+	default:
+		c.fail("log", "Choose what the log keeps.")
 	}
 	return d, fault.Join(c)
 }

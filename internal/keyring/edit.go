@@ -100,7 +100,7 @@ func update(ctx context.Context, tx *sqlx.Tx, by audit.Actor, before Key, draft 
 	const update = `
 		UPDATE webhook_keys SET name = $3, source = $4, note = $5, labels = $6, owner_id = $7, expires_at = $8, require_signature = $9,
 			allow_in_url = $10, allowed_cidrs = $11, other_sources = $12, rate_limit = $13, rate_seconds = $14, daily_quota = $15,
-			ref_pointer = $16, identical_bodies = $17
+			ref_pointer = $16, identical_bodies = $17, log = $18
 		WHERE workspace_id = $1 AND id = $2`
 	draft, err := draft.editing(before, time.Now())
 	if err != nil {
@@ -113,7 +113,7 @@ func update(ctx context.Context, tx *sqlx.Tx, by audit.Actor, before Key, draft 
 	}
 	_, err = tx.ExecContext(ctx, update, by.WorkspaceID, before.ID, draft.Name, draft.Source, draft.Note, pq.Array(draft.Labels), draft.OwnerID,
 		draft.ExpiresAt, draft.RequireSignature, draft.AllowInURL, pq.Array(draft.AllowedCIDRs), pq.Array(draft.OtherSources),
-		draft.RateLimit, draft.RateSeconds, draft.DailyQuota, draft.RefPointer, draft.IdenticalBodies)
+		draft.RateLimit, draft.RateSeconds, draft.DailyQuota, draft.RefPointer, draft.IdenticalBodies, draft.Log)
 	if err != nil {
 		return Key{}, err
 	}
@@ -126,7 +126,7 @@ func (k Key) fields() audit.Fields {
 		"name": k.Name, "scheme": k.Scheme, "source": k.Source, "note": k.Note, "labels": list(k.Labels), "owner": k.OwnerName,
 		"owner_id": "", "expires_at": "never", "require_signature": k.RequireSignature, "allow_in_url": k.AllowInURL,
 		"allowed_cidrs": list(k.AllowedCIDRs), "other_sources": list(k.OtherSources), "rate_limit": "none", "daily_quota": "none",
-		"ref_pointer": k.RefPointer, "identical_bodies": k.IdenticalBodies,
+		"ref_pointer": k.RefPointer, "identical_bodies": k.IdenticalBodies, "log": k.Log,
 	}
 	if k.OwnerID != nil {
 		fields["owner_id"] = k.OwnerID.String()

@@ -165,8 +165,8 @@ func (s *Store) refused(ctx context.Context, by audit.Actor, nonce string, err e
 func insertKey(ctx context.Context, tx *sqlx.Tx, by audit.Actor, draft Draft, source string) (uuid.UUID, error) {
 	const insert = `
 		INSERT INTO webhook_keys (id, workspace_id, name, scheme, source, note, labels, created_by, owner_id, expires_at,
-			require_signature, allow_in_url, allowed_cidrs, other_sources, rate_limit, rate_seconds, daily_quota, ref_pointer, identical_bodies)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
+			require_signature, allow_in_url, allowed_cidrs, other_sources, rate_limit, rate_seconds, daily_quota, ref_pointer, identical_bodies, log)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20
 		ON CONFLICT (workspace_id, source) WHERE source <> 'webhook' DO NOTHING`
 
 	if err := ownerBelongs(ctx, tx, by.WorkspaceID, draft.OwnerID); err != nil {
@@ -186,7 +186,7 @@ func insertKey(ctx context.Context, tx *sqlx.Tx, by audit.Actor, draft Draft, so
 		}
 		result, err := tx.ExecContext(ctx, insert, id, by.WorkspaceID, draft.Name, draft.Scheme, candidate, draft.Note, pq.Array(draft.Labels),
 			creator(by), draft.OwnerID, draft.ExpiresAt, draft.RequireSignature, draft.AllowInURL, pq.Array(draft.AllowedCIDRs),
-			pq.Array(draft.OtherSources), draft.RateLimit, draft.RateSeconds, draft.DailyQuota, draft.RefPointer, draft.IdenticalBodies)
+			pq.Array(draft.OtherSources), draft.RateLimit, draft.RateSeconds, draft.DailyQuota, draft.RefPointer, draft.IdenticalBodies, draft.Log)
 		if err != nil {
 			return uuid.Nil, err
 		}

@@ -122,6 +122,7 @@ func TestIssueFaults(t *testing.T) {
 		"huge quota":       {keyring.Draft{Name: "x", DailyQuota: &huge}, "daily_quota", fault.Invalid},
 		"bad pointer":      {keyring.Draft{Name: "x", RefPointer: "data/id"}, "ref_pointer", fault.Invalid},
 		"bad escape":       {keyring.Draft{Name: "x", RefPointer: "/a~2b"}, "ref_pointer", fault.Invalid},
+		"log":              {keyring.Draft{Name: "x", Log: "some"}, "log", fault.Invalid},
 		"bodies":           {keyring.Draft{Name: "x", IdenticalBodies: "drop"}, "identical_bodies", fault.Invalid},
 		"far expiry":       {keyring.Draft{Name: "x", ExpiresAt: &far}, "expires", fault.Invalid},
 		"foreign owner":    {keyring.Draft{Name: "x", OwnerID: &stranger.UserID}, "owner", fault.Invalid},

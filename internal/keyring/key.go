@@ -52,6 +52,7 @@ type Key struct {
 	DailyQuota       *int           `db:"daily_quota"`
 	RefPointer       string         `db:"ref_pointer"`      // RFC 6901, into the body
 	IdenticalBodies  string         `db:"identical_bodies"` // flag or duplicate
+	Log              string         `db:"log"`              // what the log keeps of its requests: full, headers or nothing
 	Version          int64          `db:"version"`          // raised by every change of it or its credentials
 	Hint             string         `db:"hint"`             // of the newest API key, "" if it has none
 	Fingerprint      string         `db:"fingerprint"`      // of the newest secret, short, "" if it has none
@@ -73,7 +74,7 @@ func (k Key) Leaked() bool { return k.Held == 0 && k.LeakedAt != nil }
 // bare are the columns of a Key that ingestion needs, from webhook_keys AS k.
 const bare = `k.id, k.workspace_id, k.name, k.scheme, k.source, k.note, k.labels, k.is_active, k.last_used_at,
 	k.last_refused_at, k.expires_at, k.created_at, k.created_by, k.owner_id, k.require_signature, k.allow_in_url,
-	k.allowed_cidrs, k.other_sources, k.rate_limit, k.rate_seconds, k.daily_quota, k.ref_pointer, k.identical_bodies, k.version`
+	k.allowed_cidrs, k.other_sources, k.rate_limit, k.rate_seconds, k.daily_quota, k.ref_pointer, k.identical_bodies, k.log, k.version`
 
 // columns adds what people recognise its credentials by, and until when it rotates.
 const columns = bare + `,

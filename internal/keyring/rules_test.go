@@ -20,7 +20,7 @@ func draftOf(key keyring.Key) keyring.Draft {
 		Name: key.Name, Source: key.Source, Note: key.Note, Labels: key.Labels, OwnerID: key.OwnerID, ExpiresAt: key.ExpiresAt,
 		RequireSignature: key.RequireSignature, AllowInURL: key.AllowInURL, AllowedCIDRs: key.AllowedCIDRs, OtherSources: key.OtherSources,
 		RateLimit: key.RateLimit, RateSeconds: key.RateSeconds, DailyQuota: key.DailyQuota, RefPointer: key.RefPointer,
-		IdenticalBodies: key.IdenticalBodies, Seen: key.Edition(),
+		IdenticalBodies: key.IdenticalBodies, Log: key.Log, Seen: key.Edition(),
 	}
 }
 
@@ -61,6 +61,7 @@ func TestEachRuleIsEdited(t *testing.T) {
 		{change: func(d *keyring.Draft) { d.DailyQuota = &quota }, was: `{"daily_quota":"none"}`, is: `{"daily_quota":5000}`},
 		{change: func(d *keyring.Draft) { d.RefPointer = "/data/id" }, was: `{"ref_pointer":""}`, is: `{"ref_pointer":"/data/id"}`},
 		{change: func(d *keyring.Draft) { d.IdenticalBodies = "duplicate" }, was: `{"identical_bodies":"flag"}`, is: `{"identical_bodies":"duplicate"}`},
+		{change: func(d *keyring.Draft) { d.Log = "nothing" }, was: `{"log":"full"}`, is: `{"log":"nothing"}`},
 	} {
 		draft := draftOf(key)
 		tt.change(&draft)

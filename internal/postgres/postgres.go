@@ -179,8 +179,9 @@ func Code(err error) string {
 
 // DetachPartition takes a partition out of its table without holding up readers or
 // writers, and drops it. It waits for the transactions that use the table already.
+// last is done in the transaction that drops it.
 // It can't be part of a transaction; one that was interrupted is brought to its end.
-func (db *DB) DetachPartition(ctx context.Context, table, partition string) error {
+func (db *DB) DetachPartition(ctx context.Context, table, partition string, last func(*sqlx.Tx) error) error {
 	const pending = `
 		SELECT inhdetachpending FROM pg_inherits WHERE inhparent = $1::regclass AND inhrelid = to_regclass($2)`
 	var interrupted []bool
@@ -199,6 +200,9 @@ func (db *DB) DetachPartition(ctx context.Context, table, partition string) erro
 		}
 	}
 	return db.InTx(ctx, func(tx *sqlx.Tx) error {
+		if err := last(tx); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS "+pq.QuoteIdentifier(partition))
 		return err
 	})

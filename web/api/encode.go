@@ -104,6 +104,9 @@ func appendBody(b []byte, s *inbox.Signal) []byte {
 	if s.Erased != nil {
 		return append(b, `,"body":null`...)
 	}
+	if s.BodySize > 0 && len(s.Body) == 0 { // every reader had read it, and the key's log keeps less
+		return append(b, `,"body":null,"bodyKept":false`...)
+	}
 	if isJSON(s.ContentType) && embeddable(s.Body) {
 		b = append(b, `,"body":`...)
 		from := len(b)

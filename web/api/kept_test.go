@@ -48,8 +48,8 @@ func TestKept(t *testing.T) {
 	}
 
 	keeper := inbox.NewStore(s.Maintenance(), s.box)
-	rule := inbox.Rule{Workspace: s.home.id, Keep: time.Millisecond, KeepUnread: time.Hour, Readers: []uuid.UUID{s.home.token.Token.ID, streaming.Token.ID}}
-	if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
+	rule := inbox.Rule{Workspace: s.home.id, Keep: time.Millisecond, KeepUnread: time.Hour, Log: time.Hour, Payloads: time.Hour, Readers: []uuid.UUID{s.home.token.Token.ID, streaming.Token.ID}}
+	if err := keeper.Forget(t.Context(), time.Now(), []inbox.Rule{rule}); err != nil {
 		t.Fatal(err)
 	}
 	if p := s.list(""); len(p.Signals) != 15 {
@@ -68,7 +68,7 @@ func TestKept(t *testing.T) {
 	rule.KeepUnread = time.Millisecond
 	s.addMany(s.home, "b", 3)
 	open.signals(3)
-	if err := keeper.Forget(t.Context(), []inbox.Rule{rule}); err != nil {
+	if err := keeper.Forget(t.Context(), time.Now(), []inbox.Rule{rule}); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.get("/api/v1/signals?after=" + first.Cursor); a.StatusCode != 410 {

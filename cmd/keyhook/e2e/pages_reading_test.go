@@ -17,6 +17,12 @@ func inspectSignals(t *testing.T, console inUse) {
 	p.fill("input[name=keep]", "40000")
 	p.follow(`form[action$="/retention"] [type=submit]`)
 	p.inspect("signals-retention-error")
+	p.open(signals + "/retention")
+	p.fill("input[name=payloads]", "1")
+	p.fill("input[name=deliveries]", "1")
+	p.follow(`form[action$="/retention"] [type=submit]`)
+	p.has("Nothing has been changed yet.")
+	p.inspect("signals-retention-going")
 }
 
 func inspectTokens(t *testing.T, console inUse) {

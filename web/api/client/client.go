@@ -66,6 +66,7 @@ type Signal struct {
 	ContentType string            `json:"contentType"`
 	Headers     map[string]string `json:"headers"`
 	Body        Body              `json:"-"`
+	BodyGone    bool              `json:"-"`       // every reader had read it, and the key's log does not keep it: Body is nil
 	SHA256      string            `json:"sha256"`  // of the raw body
 	Suspect     *Suspect          `json:"suspect"` // nil: it was not marked when this was read; see [Client.Changes]
 	Erased      *Erased           `json:"erased"`  // nil: its body and headers are there
@@ -100,11 +101,12 @@ func (s *Signal) UnmarshalJSON(text []byte) error {
 		*plain
 		Body         json.RawMessage `json:"body"`
 		BodyEncoding string          `json:"bodyEncoding"`
+		BodyKept     *bool           `json:"bodyKept"`
 	}{plain: (*plain)(s)}
 	if err := json.Unmarshal(text, &whole); err != nil {
 		return err
 	}
-	if s.Erased != nil {
+	if s.BodyGone = whole.BodyKept != nil && !*whole.BodyKept; s.BodyGone || s.Erased != nil {
 		s.Body = nil
 		return nil
 	}
