@@ -144,8 +144,8 @@ func TestRoles(t *testing.T) {
 		}
 		ask := func(c *client, slug, key string) answer {
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{$}", "").Replace(path)
 			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{request}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			if strings.HasSuffix(path, "/tail") {
 				method = http.MethodHead // it has no end; the way in is the same

@@ -13,7 +13,7 @@ func TestPagesInUse(t *testing.T) {
 	console := inUse{launch(t, "demo", t.TempDir())}
 	for name, inspect := range map[string]func(*testing.T, inUse){
 		"overview": inspectOverview, "keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
-		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation, "leak": inspectLeak, "import": inspectImport, "handover": inspectHandover, "batches": inspectBatches, "deliveries": inspectDeliveries,
+		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation, "deliveries": inspectDeliveries, "leak": inspectLeak, "import": inspectImport, "handover": inspectHandover, "batches": inspectBatches,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
