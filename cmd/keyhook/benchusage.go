@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
+	"net/netip"
 	"net/url"
 
 	"github.com/jmoiron/sqlx"
@@ -14,6 +15,7 @@ import (
 	"keyhook/internal/audit"
 	"keyhook/internal/bench"
 	"keyhook/internal/inbox"
+	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
 	"keyhook/web"
@@ -112,7 +114,7 @@ func (c *benchUsageCmd) console(ctx context.Context, lab *laboratory) (*bench.Co
 		return nil, err
 	}
 	accounts := account.NewStore(db, box, lab.log)
-	server := web.NewServer(web.Config{}, accounts, keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), slog.New(slog.DiscardHandler))
+	server := web.NewServer(web.Config{ClientAddr: func(r *http.Request) netip.Addr { return ingest.ClientAddr(r, nil) }}, accounts, keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), slog.New(slog.DiscardHandler))
 	asked, err := bench.Serve(server, lab.pool)
 	if err != nil {
 		return nil, err

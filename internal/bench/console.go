@@ -57,6 +57,9 @@ func (c *Console) SignIn(ctx context.Context, form url.Values) error {
 		return err
 	}
 	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("sign in: %s", response.Status)
+	}
 	_, _, err = c.get(ctx, "/keys")
 	return err
 }

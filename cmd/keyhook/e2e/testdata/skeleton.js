@@ -8,7 +8,7 @@
 		const names = e.getAttributeNames().filter(name => name !== "aria-current").sort(); // which row is open, and which workspace
 		if (e.closest("svg") && marks.has(e.localName) && names.every(name => known.has(name))) continue;
 		if (e.localName === "option") continue; // people and keys to choose from are as many as there are
-		lines.push(e.localName + "[" + names.join(" ") + "]." + (e.getAttribute("class") ?? ""));
+		lines.push(e.localName + "[" + names.join(" ") + "]." + [...e.classList].sort().join(" "));
 	}
 	return lines.join("\n");
 })()
