@@ -98,7 +98,28 @@ func (s *Server) drawer(r *http.Request, v logView) (views.DeliveryDrawer, error
 	}
 	drawer := v.describe(d)
 	drawer.Nonce, drawer.SeesPayload = nonce(r), sees
+	if drawer.NotKept, err = s.whyNotKept(r, d); err != nil {
+		return views.DeliveryDrawer{}, err
+	}
 	return drawer, s.beside(r, v, d.ID, &drawer)
+}
+
+// whyNotKept says why a request's body is not there.
+func (s *Server) whyNotKept(r *http.Request, d inbox.Detail) (string, error) {
+	switch {
+	case d.HasBody || d.BodySize == 0:
+		return "", nil
+	case d.KeyID == nil || d.WorkspaceID == nil:
+		return views.NotKept(""), nil
+	}
+	key, err := s.keys.Find(r.Context(), *d.WorkspaceID, *d.KeyID)
+	if f, known := fault.Of(err); err != nil && (!known || f.Kind != fault.NotFound) {
+		return "", err
+	}
+	if d.Outcome == inbox.Refused && key.Log != "headers" && key.Log != "nothing" {
+		return "Not kept: bodies of refused requests go after 7 days, and only so many are kept in a minute.", nil
+	}
+	return views.NotKept(key.Log), nil
 }
 
 // beside fills in the next request of the list in each direction.
@@ -151,6 +172,9 @@ func (v logView) describe(d inbox.Detail) views.DeliveryDrawer {
 		drawer.Text = cmp.Or(explain(string(d.Reason), d.Reason.Explain(), d.Scheme), "It was refused as "+string(d.Reason)+".")
 	} else if drawer.Reason != "" && d.SameBodyAs == nil {
 		drawer.Notes = append(drawer.Notes, drawer.Reason)
+	}
+	if d.Erased != nil {
+		drawer.Erased = &views.Note{Reason: d.Erased.Reason, By: d.Erased.ErasedBy, At: d.Erased.ErasedAt}
 	}
 	v.relate(d, &drawer)
 	showBody(d.Body, &drawer)

@@ -60,7 +60,9 @@ func (s *Server) usageOfKey(r *http.Request, m account.Member, key keyring.Key, 
 	if err != nil {
 		return views.Usage{}, err
 	}
-	return usageView(usage, name, now, deliveryLinks{m.Workspace.Slug, key.ID.String()}), nil
+	links := linksOf(m)
+	links.key = key.ID.String()
+	return usageView(usage, name, now, links), nil
 }
 
 // topKeys is how many keys the usage page names.
@@ -81,7 +83,7 @@ func (s *Server) showUsage(w http.ResponseWriter, r *http.Request, m account.Mem
 	if err != nil {
 		return err
 	}
-	page := views.UsagePage{Page: frame, Usage: usageView(usage, name, frame.Now, deliveryLinks{slug: m.Workspace.Slug})}
+	page := views.UsagePage{Page: frame, Usage: usageView(usage, name, frame.Now, linksOf(m))}
 	page.Keys, page.OtherKeys, page.Others = keyShares(usage.Keys, keys)
 	return render(w, r, http.StatusOK, views.UsageOfWorkspace(page))
 }
@@ -105,12 +107,20 @@ func keyShares(used []inbox.KeyUsage, keys []keyring.Key) (shares []views.KeySha
 }
 
 // deliveryLinks lead from counts to the deliveries that were counted.
-type deliveryLinks struct{ slug, key string }
+type deliveryLinks struct {
+	slug, key string
+	kept      time.Duration // how long rows are
+}
+
+// linksOf are the links to the deliveries of a workspace.
+func linksOf(m account.Member) deliveryLinks {
+	return deliveryLinks{slug: m.Workspace.Slug, kept: time.Duration(m.Workspace.KeepDeliveriesDays) * 24 * time.Hour}
+}
 
 // between is the address of the deliveries from one moment to another, or "" if no
 // row can be left of them.
 func (l deliveryLinks) between(from, until, now time.Time, more ...string) string {
-	if now.Sub(until) > inbox.KeptFor {
+	if now.Sub(until) > l.kept {
 		return ""
 	}
 	const form = "2006-01-02T15:04"

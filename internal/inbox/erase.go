@@ -38,6 +38,19 @@ const erasedColumn = `
 	CASE WHEN d.erasure_id IS NOT NULL THEN (
 		SELECT json_build_object('reason', e.reason, 'erasedAt', e.asked_at, 'erasedBy', e.asked_by)::text FROM erasures AS e WHERE e.id = d.erasure_id) END`
 
+// erasedOf says who took a delivery's body away; nil: nobody did.
+func erasedOf(ctx context.Context, tx *sqlx.Tx, workspace, id uuid.UUID) (*Erasing, error) {
+	const query = `
+		SELECT e.reason, e.asked_at, e.asked_by FROM deliveries AS d JOIN erasures AS e ON e.id = d.erasure_id
+		WHERE d.workspace_id = $1 AND d.id = $2`
+	var by Erasing
+	err := tx.QueryRowxContext(ctx, query, workspace, id).Scan(&by.Reason, &by.ErasedAt, &by.ErasedBy)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &by, err
+}
+
 // An Erasing says who took a body away.
 type Erasing struct {
 	Reason   string    `json:"reason"`

@@ -273,13 +273,3 @@ func walk(ctx context.Context, tx *sqlx.Tx, query, note string, from uuid.UUID, 
 	_, err = tx.ExecContext(ctx, note, rule.Workspace, last)
 	return more, err
 }
-
-// floorOf is uuid_floor, the smallest UUIDv7 of a moment.
-func floorOf(at time.Time) (id uuid.UUID) {
-	millis := at.UnixMilli()
-	for i := range 6 {
-		id[i] = byte(millis >> (40 - 8*i))
-	}
-	id[6], id[8] = 0x70, 0x80
-	return id
-}

@@ -26,6 +26,7 @@ type Detail struct {
 	HasBody    bool       // something of its body is kept
 	Body       []byte     // nil unless it was opened
 	Signature  string     // as presented, of a refused one that was opened; "": none is kept
+	Erased     *Erasing   // nil: its body and headers were not taken away
 	BodyIsPart bool       // of a refused request's body only the beginning is kept
 }
 
@@ -79,6 +80,9 @@ func readDetail(ctx context.Context, tx *sqlx.Tx, workspace, id uuid.UUID) (d De
 		return d, err
 	}
 	if err := tx.GetContext(ctx, &d.HasBody, kept, workspace, id); err != nil {
+		return d, err
+	}
+	if d.Erased, err = erasedOf(ctx, tx, workspace, id); err != nil {
 		return d, err
 	}
 	if err := tx.SelectContext(ctx, &d.Repeats, repeats, workspace, id, maxRelated+1); err != nil {

@@ -205,7 +205,7 @@ func TestUsageOutlivesRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	keeper := inbox.NewStore(f.Maintenance(), f.box)
-	if err := keeper.Forget(t.Context(), []inbox.Rule{{Workspace: f.workspace, Keep: time.Hour, KeepUnread: time.Hour}}); err != nil {
+	if err := keeper.Forget(t.Context(), time.Now(), []inbox.Rule{{Workspace: f.workspace, Keep: time.Hour, KeepUnread: time.Hour, Log: time.Hour, Payloads: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
 	f.exec(`DELETE FROM deliveries WHERE id < uuid_floor(now() - interval '20 days')`)
