@@ -235,3 +235,30 @@ func (a *arena) sendRefused(i int, key hostileKey, group []string) {
 		a.t.Errorf("%q: %d %s, want %d", group, status, answer, want)
 	}
 }
+
+// TestHostileLookFinds is the negative control of the look at pages.
+func TestHostileLookFinds(t *testing.T) {
+	t.Parallel()
+	server := serve(t, migratedDataDir(t))
+	p := openBrowser(t).inspectable()
+	p.open(server.url + "/sign-in")
+	want := eval[string](p, skeletonScript)
+	if problems := eval[[]string](p, plainlyScript); len(problems) > 0 {
+		t.Fatalf("the page has problems already: %v", problems)
+	}
+	for name, spoil := range map[string]string{
+		"an element":           `document.querySelector("h1").append(document.createElement("img"))`,
+		"an attribute":         `document.querySelector("h1").setAttribute("onclick", "x")`,
+		"a class":              `document.querySelector("h1").classList.add("x")`,
+		"a control character":  `document.querySelector("h1").textContent = "a\u001b[31m"`,
+		"a hidden character":   `document.querySelector("h1").textContent = "a\u200bb"`,
+		"an override":          `document.querySelector("h1").title = "a\u202eb"`,
+		"a text that turns on": `document.querySelector("h1").textContent = "שלום (refused) 1", document.querySelector("h1").insertAdjacentText("beforeend", " beside")`,
+	} {
+		p.open(server.url + "/sign-in")
+		eval[bool](p, spoil+";true")
+		if eval[string](p, skeletonScript) == want && len(eval[[]string](p, plainlyScript)) == 0 {
+			t.Errorf("%s was not found", name)
+		}
+	}
+}
