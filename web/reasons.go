@@ -112,7 +112,7 @@ func traceOf(d inbox.Delivery, keyName, note string) (trace []views.TraceStep) {
 func passed(step check, d inbox.Delivery, keyName string) string {
 	switch step {
 	case checkKey:
-		return keyName
+		return cmp.Or(keyName, "deleted, or one of several")
 	case checkProof:
 		return methodShort[d.Method]
 	case checkRules:

@@ -11,7 +11,7 @@ import (
 
 // histogramRows is how many rows a histogram counts, the newest ones, where it
 // can't be had from the hourly counts.
-const histogramRows = 200_000
+const histogramRows = 30_000
 
 // A Histogram is how many deliveries began in each interval.
 type Histogram struct {

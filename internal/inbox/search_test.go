@@ -30,7 +30,7 @@ func (p *place) fillLog(n int) (log []logged) {
 	for i := range n {
 		a := p.arrival(r.IntN(2), pick("", "r1", "r2", "r3", "100%", "a_b"), pick("alpha", "Beta 100%", "γάμμα", "a_b", "axb"))
 		a.ReceivedAt = began.Add(time.Duration(i) * 17 * time.Second)
-		a.ID = idAt(a.ReceivedAt, r)
+		a.ID = randomIDAt(a.ReceivedAt, r)
 		a.Scheme, a.Method = pick("generic", "stripe", "github"), inbox.Method(pick("api_key", "signature", "url"))
 		a.Generation, a.Source = r.IntN(3), pick("webhook", "shop")
 		a.Address = pick("192.0.2.1", "192.0.2.77", "198.51.100.4", "2001:db8::1", "")
@@ -45,8 +45,8 @@ func (p *place) fillLog(n int) (log []logged) {
 	return log
 }
 
-// idAt is a request's id of a moment.
-func idAt(at time.Time, r *rand.Rand) (id uuid.UUID) {
+// randomIDAt is a request's id of a moment.
+func randomIDAt(at time.Time, r *rand.Rand) (id uuid.UUID) {
 	for i := range id {
 		id[i] = byte(r.UintN(256))
 	}
