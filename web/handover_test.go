@@ -259,7 +259,7 @@ func TestTakeHandover(t *testing.T) {
 	s.Raw().MustExec(`UPDATE webhook_keys SET allowed_cidrs = '{198.51.100.0/24}' WHERE id = $1`, s.home.key.ID)
 	refused := s.deliver(handed.Key, own, inbox.AddressForbidden, 403)
 	status = c.get(path)
-	for _, want := range []string{accepted.String(), stray.String(), refused.String(), "an address that the key does not allow", "203.0.113.9", "198.51.100.0/24", "/docs/errors#forbidden", "another secret made it", "Ada Okonkwo can change"} {
+	for _, want := range []string{accepted.String(), stray.String(), refused.String(), "an address that the key does not allow", "203.0.113.9", "198.51.100.0/24", "/docs/errors#forbidden", "another secret made it", "<bdi>Ada Okonkwo</bdi> can change"} {
 		if !strings.Contains(status.body, want) {
 			t.Errorf("the status page lacks %q", want)
 		}
@@ -309,7 +309,7 @@ func (s *stage) statusAfter(t *testing.T, c *client, path string) {
 	}
 	tell("after another rotation", "These credentials have stopped")
 	s.Raw().MustExec(`UPDATE key_handovers SET used_at = now() - interval '366 days'`)
-	if got := c.get(path); got.StatusCode != 404 || !strings.Contains(got.body, "Ask Ada Okonkwo of Home for a new link") {
+	if got := c.get(path); got.StatusCode != 404 || !strings.Contains(got.body, "Ask <bdi>Ada Okonkwo</bdi> of Home for a new link") {
 		t.Errorf("a year later = %d\n%s", got.StatusCode, got.body)
 	}
 }
@@ -339,7 +339,7 @@ func TestHandedProvider(t *testing.T) {
 	s.Raw().MustExec(`UPDATE key_handovers SET expires_at = now() WHERE used_at IS NULL`)
 	c.get(address)
 	over, _, _ := strings.Cut(address, "?")
-	if got := c.get(over); got.StatusCode != 404 || !strings.Contains(got.body, "Ask Ada Okonkwo of Home for a new one") {
+	if got := c.get(over); got.StatusCode != 404 || !strings.Contains(got.body, "Ask <bdi>Ada Okonkwo</bdi> of Home for a new one") {
 		t.Errorf("a link that ran out = %d", got.StatusCode)
 	}
 	if got := c.get(path); got.StatusCode != 200 { // each link has a cookie of its own

@@ -220,7 +220,7 @@ func TestReadersAreShown(t *testing.T) {
 		t.Error("a reader that is behind is not shown so, or there is a warning too soon")
 	}
 	s.Raw().MustExec(`UPDATE signals SET received_at = now() - interval '84 days' WHERE workspace_id = $1`, s.home.id)
-	if got := c.get(signals); !strings.Contains(got.body, "Home token will miss signals from") {
+	if got := c.get(signals); !strings.Contains(got.body, "<bdi>Home token</bdi> will miss signals from") {
 		t.Error("what a reader will miss is not told a week ahead")
 	}
 	if got := c.post(signals+"/retention", "keep", "10", "unread", "400", "deliveries", "90", "payloads", "30"); got.StatusCode != 303 {
