@@ -48,15 +48,6 @@ func (c *conditions) arg(value any) string {
 
 func (c *conditions) String() string { return strings.Join(c.parts, " AND ") }
 
-// where returns the conditions on d, a row of deliveries, that hold for those that
-// are meant, and args with their values added.
-func (f DeliveryFilter) where(workspace uuid.UUID, args []any) (string, []any) {
-	c := conditions{args: args}
-	f.found(workspace, &c)
-	f.compared(&c)
-	return c.String(), c.args
-}
-
 // found adds what an index finds, in the order of the ids. Time is asked of the id,
 // which begins with it, so that only the weeks in question are looked at.
 func (f DeliveryFilter) found(workspace uuid.UUID, c *conditions) {
