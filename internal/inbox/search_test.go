@@ -86,13 +86,21 @@ func (p *place) parts(log []logged) map[string][]inbox.DeliveryFilter {
 		"auth":       {{Method: inbox.ByURL}},
 		"generation": {{Generation: 2}},
 		"address": {
-			{Address: netip.MustParsePrefix("192.0.2.77/32")}, {Address: netip.MustParsePrefix("192.0.2.0/26")},
+			{Address: netip.MustParsePrefix("192.0.2.77/32")},
+			{Address: netip.MustParsePrefix("192.0.2.0/26")},
 			{Address: netip.MustParsePrefix("2001:db8::/32")},
 		},
 		"source": {{Source: "shop"}}, "ref": {{SourceRef: "r2"}, {SourceRef: "a_b"}},
 		"text": {
-			{Text: "agent_", SeesBodies: true}, {Text: "100%"}, {Text: `s "N`}, {Text: "a_b", SeesBodies: true}, {Text: "beta", SeesBodies: true},
-			{Text: "Beta"}, {Text: "γά", SeesBodies: true}, {Text: "X-Topic"}, {Text: `\`, SeesBodies: true},
+			{Text: "agent_", SeesBodies: true},
+			{Text: "100%"},
+			{Text: `s "N`},
+			{Text: "a_b", SeesBodies: true},
+			{Text: "beta", SeesBodies: true},
+			{Text: "Beta"},
+			{Text: "γά", SeesBodies: true},
+			{Text: "X-Topic"},
+			{Text: `\`, SeesBodies: true},
 		},
 	}
 }
