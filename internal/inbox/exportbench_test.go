@@ -34,7 +34,9 @@ func BenchmarkExport(b *testing.B) {
 	}
 	by := audit.Actor{WorkspaceID: workspace, Kind: audit.CLI, ID: uuid.NewString()}
 	for _, e := range []inbox.Export{
-		{Format: inbox.NDJSON}, {Format: inbox.CSV}, {Format: inbox.NDJSON, Payloads: true},
+		{Format: inbox.NDJSON},
+		{Format: inbox.CSV},
+		{Format: inbox.NDJSON, Payloads: true},
 		{Format: inbox.NDJSON, Filter: inbox.DeliveryFilter{Source: "webhook", Method: inbox.ByAPIKey}},
 	} {
 		name := e.Format
