@@ -7,7 +7,7 @@ TOOL    := go tool -modfile=tools.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # Chromium and PostgreSQL share the machine with the tests: two packages at a time.
-TEST    := go test -timeout 20m -p 2
+TEST    := go test -timeout 40m -p 2
 # The providers' own libraries, which the signatures are held against: a module of
 # its own, so that they are no part of Keyhook's.
 ORACLE  := internal/signature/oracle
