@@ -36,6 +36,9 @@ var elsewhere = map[string]string{
 	"POST /w/{workspace}/keys/{key}/handover":          "internal/keyring/handover_test.go",
 	"POST /w/{workspace}/keys/{key}/handover/withdraw": "internal/keyring/handover_test.go",
 	"POST /handover/{link}":                            "internal/keyring/handover_test.go",
+	"POST /w/{workspace}/keys/{key}/suspect":           "internal/inbox/suspect_test.go",
+	"POST /w/{workspace}/keys/{key}/suspect/end":       "internal/inbox/suspect_test.go",
+	"POST /w/{workspace}/signals/erase":                "internal/inbox/erase_test.go",
 	"POST /handover/{link}/saved":                      "internal/keyring/handover_test.go",
 }
 
@@ -116,7 +119,7 @@ func (s *stage) deeds() []deed {
 		{"POST /w/{workspace}/keys/{key}/reactivate", post(key + "/reactivate"), []audit.Action{audit.KeyReactivated}},
 		{"GET /w/{workspace}/signals/{signal}", func() answer { return c.get(home + "/signals/" + s.home.at.String()) }, []audit.Action{audit.PayloadViewed}},
 		{"GET /w/{workspace}/signals/{signal}/body", func() answer { return c.get(home + "/signals/" + s.home.at.String() + "/body") }, []audit.Action{audit.PayloadViewed}},
-		{"POST /w/{workspace}/signals/retention", post(home+"/signals/retention", "keep", "20", "unread", "40"), []audit.Action{audit.RetentionChanged}},
+		{"POST /w/{workspace}/signals/retention", post(home+"/signals/retention", "keep", "40", "unread", "400", "payloads", "60", "deliveries", "120"), []audit.Action{audit.RetentionChanged}},
 		{"POST /w/{workspace}/tokens", func() answer {
 			nonce, _ := parse(s.t, c.get(home+"/tokens/new").body).Find("input[name=form_nonce]").Attr("value")
 			return keep(c.post(home+"/tokens", "name", "Reader", "scopes", "read-signals", "expires", "never", "form_nonce", nonce))

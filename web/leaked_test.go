@@ -23,7 +23,7 @@ func TestLeaked(t *testing.T) {
 	s := newStage(t)
 	c, auditor := s.signIn(s.home.owner), s.signIn(s.join("auditor"))
 	path := "/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()
-	s.Raw().MustExec(`INSERT INTO delivery_tallies VALUES ($1, $2, date_trunc('hour', now(), 'UTC'), 1, 'accepted', '', '192.0.2.1', 7, 0, 0, now(), now(), '{}')`, s.home.key.ID, s.home.id)
+	s.Raw().MustExec(`INSERT INTO delivery_tallies VALUES ($1, $2, date_trunc('hour', now(), 'UTC'), 1, 'accepted', '', '192.0.2.1', 7, 0, 0, now(), now(), '{0,0,0,0,5,0,0,0,0,0,0,0}')`, s.home.key.ID, s.home.id)
 	ask := c.get(path + "/leak")
 	if !strings.Contains(ask.body, "Requests with these credentials get 401 from now on. It can’t be undone.") || strings.Contains(ask.body, `name="confirm"`) ||
 		parse(t, ask.body).Find("main input:not([type=hidden])").Length() != 0 || parse(t, ask.body).Find("form.ask [type=submit]").Length() != 1 {
@@ -47,7 +47,7 @@ func TestLeaked(t *testing.T) {
 	if got := auditor.get(path + "/leaked"); got.StatusCode != 200 || strings.Contains(got.body, "Make a new pair") {
 		t.Errorf("the page for an auditor = %d, or offers what would be refused", got.StatusCode)
 	}
-	s.Raw().MustExec(`INSERT INTO delivery_tallies VALUES ($1, $2, date_trunc('hour', now(), 'UTC'), 1, 'refused', 'credential_leaked', '192.0.2.1', 5, 0, 0, now(), now(), '{}')`, s.home.key.ID, s.home.id)
+	s.Raw().MustExec(`INSERT INTO delivery_tallies VALUES ($1, $2, date_trunc('hour', now(), 'UTC'), 1, 'refused', 'credential_leaked', '192.0.2.1', 5, 0, 0, now(), now(), '{0,0,0,0,5,0,0,0,0,0,0,0}')`, s.home.key.ID, s.home.id)
 	if part := c.get(path + "/leaked/attempts"); part.StatusCode != 200 || !strings.Contains(part.body, "5 requests tried them") || strings.Contains(part.body, "<html") {
 		t.Errorf("the attempts: %d %s", part.StatusCode, part.body)
 	}

@@ -44,6 +44,7 @@ func TestMarkSuspect(t *testing.T) {
 	}
 	check := func(want bool) {
 		t.Helper()
+		p.settle()
 		seen := 0
 		if _, err := p.events.Read(t.Context(), p.workspace, nil, 100, func(s *inbox.Signal) {
 			seen++

@@ -214,6 +214,9 @@ func TestUsageOutlivesRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range before.Bars { // of how many there is no row is all that changes
+		before.Bars[i].NotKept, after.Bars[i].NotKept = 0, 0
+	}
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("the numbers changed when rows went (-before +after):\n%s", diff)
 	}
