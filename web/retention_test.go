@@ -24,9 +24,9 @@ func TestRetentionTellsFirst(t *testing.T) {
 	form := []string{"keep", "30", "unread", "90", "deliveries", "90", "payloads", "20"}
 	got := c.post(path, form...)
 	page := parse(t, got.body)
-	row := page.Find("tbody tr").First()
+	row := page.Find(".facts div").First()
 	oldest := row.Find("time").AttrOr("datetime", "")
-	if got.StatusCode != 200 || page.Find("tbody tr").Length() != 1 || row.Find(".num").Text() != "21" ||
+	if got.StatusCode != 200 || page.Find(".facts div").Length() != 1 || row.Find(".num").Text() != "21" ||
 		!strings.HasPrefix(oldest, time.Now().UTC().AddDate(0, 0, -40).Format(time.DateOnly)) || !strings.Contains(got.body, "goes next at about") {
 		t.Fatalf("what will go = %d: %s", got.StatusCode, page.Find("main").Text())
 	}
