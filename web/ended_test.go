@@ -45,7 +45,7 @@ func TestHTMXWithoutSession(t *testing.T) {
 	s := newStage(t)
 	for _, pattern := range s.web.Patterns() {
 		method, path, _ := strings.Cut(pattern, " ")
-		if _, members := expected[pattern]; !members {
+		if !strings.Contains(path, "{workspace}") {
 			continue
 		}
 		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{$}", "").Replace(path)

@@ -127,7 +127,7 @@ func TestLookingUsesNothingUp(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	link, address := s.handOver(s.home.key.ID, keyring.HandoverDraft{Note: "From Monday on"})
-	before := s.state()
+	before := s.rows()
 	path, page, proof := s.client().openLink(address)
 	for _, want := range []string{"Home key", "Ada Okonkwo", "Priya at Northwind", "From Monday on", "Make my credentials", "the old ones stop at once"} {
 		if !strings.Contains(page.body, want) {
@@ -158,7 +158,7 @@ func TestLookingUsesNothingUp(t *testing.T) {
 		}
 		c.post(path+"/saved", "saved", "true")
 	}
-	if diff := cmp.Diff(before, s.state()); diff != "" {
+	if diff := cmp.Diff(before, s.rows()); diff != "" {
 		t.Errorf("looking changed something:\n%s", diff)
 	}
 
@@ -224,14 +224,14 @@ func TestTakeHandover(t *testing.T) {
 		!strings.Contains(shown.Header.Get("Cache-Control"), "no-store") || !strings.Contains(shown.body, "The old ones work until") {
 		t.Fatalf("the answer = %d\n%.2000s", shown.StatusCode, shown.body)
 	}
-	before := s.state()
+	before := s.rows()
 	for range 2 { // a reload, a second click, an answer that was lost
 		again := c.post(path, "proof", proof)
 		if again.StatusCode != 200 || strings.Contains(again.body, apiKey) || strings.Contains(again.body, secret) || !strings.Contains(again.body, "No second pair was made") || !strings.Contains(again.body, "192.0.2.1") {
 			t.Errorf("the form again = %d", again.StatusCode)
 		}
 	}
-	if diff := cmp.Diff(before, s.state()); diff != "" {
+	if diff := cmp.Diff(before, s.rows()); diff != "" {
 		t.Errorf("the form again changed something:\n%s", diff)
 	}
 	if got := c.get(path + "/first"); got.StatusCode != 200 || !strings.Contains(got.body, "Waiting for the first request") || !strings.Contains(got.body, path+"/first") {

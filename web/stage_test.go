@@ -37,11 +37,13 @@ type stage struct {
 	server   *httptest.Server
 	accounts *account.Store
 	keys     *keyring.Store
+	events   *inbox.Store
 
 	ingestion *postgres.DB
 	box       *seal.Box
 
 	home, foreign workspace
+	tokenText     string // of the home workspace
 
 	raw     *sqlx.DB // the one that Raw returns
 	rawOnce sync.Once
@@ -91,7 +93,8 @@ func newStage(t *testing.T, change ...func(*web.Config)) *stage {
 	for _, c := range change {
 		c(&config)
 	}
-	s.web = web.NewServer(config, s.accounts, s.keys, inbox.NewStore(console, box), audit.NewStore(console), log)
+	s.events = inbox.NewStore(console, box)
+	s.web = web.NewServer(config, s.accounts, s.keys, s.events, audit.NewStore(console), log)
 	s.server = httptest.NewServer(s.web)
 	t.Cleanup(s.server.Close)
 	s.home, s.foreign = s.newWorkspace("Home"), s.newWorkspace("Foreign")
@@ -113,6 +116,9 @@ func (s *stage) newWorkspace(name string) workspace {
 	token, err := s.keys.IssueToken(s.t.Context(), by, keyring.TokenDraft{Name: name + " token", Scopes: keyring.Scopes()}, "")
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.tokenText == "" {
+		s.tokenText = token.Text.Reveal()
 	}
 	made := workspace{id: w.ID, slug: w.Slug, owner: owner, key: issued.Key, token: token.Token}
 	if made.batch, err = s.keys.Choose(s.t.Context(), by, keyring.BatchDeactivate, keyring.Filter{}); err != nil {
@@ -161,13 +167,25 @@ func (s *stage) join(role string) uuid.UUID {
 // time would take the most of the tests' time.
 func (s *stage) signIn(user uuid.UUID) *client {
 	s.t.Helper()
+	c := s.client()
+	at, _ := url.Parse(s.server.URL)
+	c.Jar.SetCookies(at, []*http.Cookie{{Name: "kh_s", Value: s.sessionOf(user)}})
+	return c
+}
+
+// sessionOf begins a session, and returns what its cookie holds.
+func (s *stage) sessionOf(user uuid.UUID) string {
+	s.t.Helper()
 	token := uuid.NewString()
 	sum := sha256.Sum256([]byte(token))
 	s.Raw().MustExec(`INSERT INTO sessions (token_hash, user_id, expires_at) VALUES ($1, $2, now() + interval '1 hour')`, sum[:], user)
-	c := s.client()
-	at, _ := url.Parse(s.server.URL)
-	c.Jar.SetCookies(at, []*http.Cookie{{Name: "kh_s", Value: token}})
-	return c
+	return token
+}
+
+// rows is what a refused request must leave as it was.
+func (s *stage) rows() map[string]string {
+	s.t.Helper()
+	return pgtest.Rows(s.t, s.Raw(), "")
 }
 
 // A client is a browser that follows no redirect.
