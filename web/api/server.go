@@ -71,15 +71,39 @@ func NewServer(config Config, db *postgres.DB, keys *keyring.Store, events *inbo
 		config: config, keys: keys, events: events, activity: newActivity(db, log), hub: newHub(events, log), readers: newReaders(config, keys, log),
 		pages: make(chan struct{}, pagesAtOnce), log: log, mux: http.NewServeMux(), draining: make(chan struct{}),
 	}
-	s.mux.Handle("/api/v1/openapi.json", s.serve(s.showDescription))
-	s.mux.Handle("/api/v1/signals", s.serve(s.withToken(s.listSignals)))
-	s.mux.Handle("/api/v1/signals/stream", s.serve(s.withToken(s.streamSignals)))
-	s.mux.Handle("/api/v1/signals/{id}", s.serve(s.withToken(s.showSignal)))
-	s.mux.Handle("/api/v1/signals/{id}/body", s.serve(s.withToken(s.showBody)))
-	s.mux.Handle("/api/v1/changes", s.serve(s.withToken(s.listChanges)))
-	s.mux.Handle("/api/v1/marks/{mark}/signals", s.serve(s.withToken(s.listMarked)))
-	s.mux.Handle("/api/v1/", s.serve(func(http.ResponseWriter, *http.Request) error { return notFound }))
+	for _, route := range s.routes() {
+		s.mux.Handle(route.pattern, s.serve(route.handler(s)))
+	}
 	return s
+}
+
+// A route is an address of the API. Exactly one of its handlers is set.
+type route struct {
+	pattern string
+	open    handler      // anybody
+	token   tokenHandler // programs with a token that may read
+}
+
+// routes is the whole API.
+func (s *Server) routes() []route {
+	nothing := func(http.ResponseWriter, *http.Request) error { return notFound }
+	return []route{
+		{pattern: "/api/v1/openapi.json", open: s.showDescription},
+		{pattern: "/api/v1/signals", token: s.listSignals},
+		{pattern: "/api/v1/signals/stream", token: s.streamSignals},
+		{pattern: "/api/v1/signals/{id}", token: s.showSignal},
+		{pattern: "/api/v1/signals/{id}/body", token: s.showBody},
+		{pattern: "/api/v1/changes", token: s.listChanges},
+		{pattern: "/api/v1/marks/{mark}/signals", token: s.listMarked},
+		{pattern: "/api/v1/", open: nothing},
+	}
+}
+
+func (r route) handler(s *Server) handler {
+	if r.open != nil {
+		return r.open
+	}
+	return s.withToken(r.token)
 }
 
 // Run looks for new signals while somebody waits for them, ends what tokens that
