@@ -225,7 +225,7 @@ func (s *Server) showHandedFirst(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !handed.Used() || handed.Over() {
 		return fault.New(fault.NotFound, "There is no such page.")
 	}
-	status, err := s.events.StatusFor(r.Context(), handed.WorkspaceID, handed.KeyID, viewOf(handed), 1)
+	status, err := s.events.StatusFor(handed.Inside(r.Context()), handed.WorkspaceID, handed.KeyID, viewOf(handed), 1)
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func viewOf(handed keyring.Handed) inbox.SenderView {
 // renderStatus tells a sender how it goes: what was accepted, what was refused and
 // what to change.
 func (s *Server) renderStatus(w http.ResponseWriter, r *http.Request, status int, page views.HandedPage, handed keyring.Handed) error {
-	found, err := s.events.StatusFor(r.Context(), handed.WorkspaceID, handed.KeyID, viewOf(handed), recentDeliveries)
+	found, err := s.events.StatusFor(handed.Inside(r.Context()), handed.WorkspaceID, handed.KeyID, viewOf(handed), recentDeliveries)
 	if err != nil {
 		return err
 	}

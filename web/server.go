@@ -48,7 +48,8 @@ type Server struct {
 	log      *slog.Logger
 	cookies  *cookieStore
 	handler  http.Handler
-	exports  chan struct{} // one for each that runs
+	letIn    func(*http.Request, account.User) (*http.Request, account.Member, error) // enter
+	exports  chan struct{}                                                            // one for each that runs
 	tails    *tailHub
 
 	drain    sync.Once
@@ -58,6 +59,7 @@ type Server struct {
 // NewServer returns a Server.
 func NewServer(config Config, accounts *account.Store, keys *keyring.Store, events *inbox.Store, trail *audit.Store, log *slog.Logger) *Server {
 	s := &Server{config: config, accounts: accounts, keys: keys, events: events, trail: trail, log: log, cookies: newCookieStore(config.Secure)}
+	s.letIn = s.enter
 	s.exports, s.draining = make(chan struct{}, exportsAtOnce), make(chan struct{})
 	s.tails = newTailHub(events, keys, log)
 	mux := http.NewServeMux()
@@ -86,7 +88,7 @@ type userHandler func(http.ResponseWriter, *http.Request, account.User) error
 // permission. To everybody else the workspace does not exist.
 func (s *Server) member(route route) handler {
 	return s.user(route, func(w http.ResponseWriter, r *http.Request, user account.User) error {
-		m, err := s.accounts.Member(r.Context(), user.ID, r.PathValue("workspace"))
+		r, m, err := s.letIn(r, user)
 		if err != nil {
 			return err
 		}
@@ -95,6 +97,16 @@ func (s *Server) member(route route) handler {
 		}
 		return route.member(w, r, m)
 	})
+}
+
+// enter finds out who a user is in the workspace of the path, and confines the
+// request to it.
+func (s *Server) enter(r *http.Request, user account.User) (*http.Request, account.Member, error) {
+	m, err := s.accounts.Member(r.Context(), user.ID, r.PathValue("workspace"))
+	if err != nil {
+		return r, m, err
+	}
+	return r.WithContext(m.Inside(r.Context())), m, nil
 }
 
 // user lets h answer somebody who is signed in, and sends others to sign in.

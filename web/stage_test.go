@@ -94,7 +94,8 @@ func newStage(t *testing.T, change ...func(*web.Config)) *stage {
 		c(&config)
 	}
 	s.events = inbox.NewStore(console, box)
-	s.web = web.NewServer(config, s.accounts, s.keys, s.events, audit.NewStore(console), log)
+	serving := s.Serving()
+	s.web = web.NewServer(config, account.NewStore(serving, box, log), keyring.NewStore(serving, box), inbox.NewStore(serving, box), audit.NewStore(serving), log)
 	s.server = httptest.NewServer(s.web)
 	t.Cleanup(s.server.Close)
 	s.home, s.foreign = s.newWorkspace("Home"), s.newWorkspace("Foreign")

@@ -161,7 +161,7 @@ func (h *tailHub) watched() (groups []*tailGroup) {
 
 // look sends a group what is new. Only run calls it, so that seen is its own.
 func (h *tailHub) look(ctx context.Context, g *tailGroup) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(g.view.member.Inside(ctx), 5*time.Second)
 	defer cancel()
 	rows, err := h.events.NewestDeliveries(ctx, g.view.member.Workspace.ID, g.filter, time.Now().Add(-inbox.Settled), g.seen, tailRows)
 	if err != nil || len(rows) == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"keyhook/internal/config"
 	"keyhook/internal/demo"
+	"keyhook/internal/postgres"
 )
 
 type demoCmd struct {
@@ -39,7 +40,7 @@ func (c *demoCmd) Run(ctx context.Context, a app) error {
 	defer db.close(log)
 	fmt.Fprintf(a.out, "demo: filling a throw-away data folder with 60 keys and 50,000 deliveries\n")
 	err = serve.serve(ctx, a, db, log, func(h *house) error {
-		login, err := demo.Fill(ctx, h.accounts, h.keys, h.maintenance, time.Now())
+		login, err := demo.Fill(postgres.Everywhere(ctx), h.accounts, h.keys, h.maintenance, time.Now())
 		if err == nil {
 			fmt.Fprintf(a.out, "demo: sign in at %s as %s with the password %s\n", serve.PublicURL, login.Email, login.Password)
 		}

@@ -120,7 +120,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 
 	// A request in flight may be waiting for the writer, so the writer outlives
 	// the servers.
-	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	working, stopWork := context.WithCancel(postgres.Everywhere(context.WithoutCancel(ctx)))
 	var workers sync.WaitGroup
 	workers.Go(func() { h.writer.Run(working) })
 	workers.Go(func() { h.api.Run(working) })

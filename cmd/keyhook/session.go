@@ -51,7 +51,7 @@ func open(ctx context.Context, a app, c config.Database, need access, prepare fu
 		s.close()
 		return nil, err
 	}
-	if s.console, err = postgres.Open(ctx, db.url, postgres.Console); err != nil {
+	if s.console, err = postgres.Open(postgres.Everywhere(ctx), db.url, postgres.Console); err != nil {
 		s.close()
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/postgres"
 )
 
 // What a one-time link is for.
@@ -42,7 +43,7 @@ func newLink(ctx context.Context, tx *sqlx.Tx, purpose string, user *uuid.UUID, 
 func (s *Store) CheckLink(ctx context.Context, purpose, token string) (user User, err error) {
 	const query = `SELECT user_id FROM one_time_links WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > now()`
 	const person = `SELECT ` + userColumns + ` FROM users AS u WHERE u.id = $1 AND u.disabled_at IS NULL`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		var id *uuid.UUID
 		if err := tx.GetContext(ctx, &id, query, tokenHash(token), purpose); err != nil {
 			return linkGone(err)
@@ -77,7 +78,7 @@ func linkGone(err error) error {
 func (s *Store) ResetUser(ctx context.Context, by audit.Actor, email string) (link string, err error) {
 	const clear = `UPDATE users SET password_hash = NULL WHERE id = $1`
 	const withdraw = `DELETE FROM one_time_links WHERE user_id = $1`
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		user, err := userByEmail(ctx, tx, email)
 		if err != nil {
 			return err
@@ -111,7 +112,7 @@ func (s *Store) ChoosePassword(ctx context.Context, by audit.Actor, token, passw
 	if err != nil {
 		return User{}, err
 	}
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if _, err := useLink(ctx, tx, PurposePassword, token); err != nil {
 			return err
 		}
@@ -145,7 +146,7 @@ func (s *Store) ChangePassword(ctx context.Context, by audit.Actor, user User, c
 	}
 	const query = `SELECT coalesce(password_hash, '') FROM users WHERE id = $1`
 	var stored string
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &stored, query, user.ID) })
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &stored, query, user.ID) })
 	if err != nil {
 		return "", conflict(noUser(err), "change password")
 	}
@@ -175,7 +176,7 @@ func (s *Store) changeFrom(ctx context.Context, by audit.Actor, user User, store
 	if err != nil {
 		return "", err
 	}
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if err := stillHolds(ctx, tx, user.ID, stored); err != nil {
 			return err
 		}

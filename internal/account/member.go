@@ -11,6 +11,7 @@ import (
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/postgres"
 )
 
 // A Member is a user in a workspace.
@@ -18,6 +19,12 @@ type Member struct {
 	User      User      `db:"user"`
 	Workspace Workspace `db:"workspace"`
 	Role      Role      `db:"role"`
+}
+
+// Inside confines what is asked with the context to the member's workspace. A request
+// is let in by it.
+func (m Member) Inside(ctx context.Context) context.Context {
+	return postgres.InWorkspace(ctx, m.Workspace.ID)
 }
 
 const memberQuery = `
@@ -37,7 +44,7 @@ func (s *Store) Member(ctx context.Context, user uuid.UUID, slug string) (Member
 		return Member{}, errNoWorkspace
 	}
 	var member Member
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &member, query, user, slug) })
+	err := s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &member, query, user, slug) })
 	if errors.Is(err, sql.ErrNoRows) {
 		return Member{}, errNoWorkspace
 	}
@@ -50,7 +57,7 @@ func (s *Store) Member(ctx context.Context, user uuid.UUID, slug string) (Member
 // WorkspacesOf lists a user's workspaces by name, with the role in each.
 func (s *Store) WorkspacesOf(ctx context.Context, user uuid.UUID) ([]Member, error) {
 	const query = memberQuery + `WHERE m.user_id = $1 ORDER BY lower(w.name), w.id`
-	return s.members(ctx, query, user)
+	return s.members(postgres.Everywhere(ctx), query, user)
 }
 
 // Members lists who belongs to a workspace, by name.

@@ -15,6 +15,7 @@ import (
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/postgres"
 )
 
 const (
@@ -125,7 +126,7 @@ func (s *Store) see(ctx context.Context, token string, user uuid.UUID) error {
 func (s *Store) SignOut(ctx context.Context, by audit.Actor, token string) error {
 	const remove = `DELETE FROM sessions WHERE token_hash = $1 RETURNING user_id`
 	const query = `SELECT ` + userColumns + ` FROM users AS u WHERE u.id = $1`
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		var id uuid.UUID
 		err := tx.GetContext(ctx, &id, remove, tokenHash(token))
 		if errors.Is(err, sql.ErrNoRows) {

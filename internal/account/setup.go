@@ -8,6 +8,7 @@ import (
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/postgres"
 )
 
 var errSetUp = fault.New(fault.Conflict, "Keyhook is set up already: a user exists.")
@@ -15,7 +16,7 @@ var errSetUp = fault.New(fault.Conflict, "Keyhook is set up already: a user exis
 // SetupLink returns the token of a link with which the first user and workspace
 // can be made, while no user exists. Several may be open; one is enough.
 func (s *Store) SetupLink(ctx context.Context) (token string, err error) {
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if err := noUserYet(ctx, tx); err != nil {
 			return err
 		}
@@ -72,7 +73,7 @@ func (s *Store) SetUp(ctx context.Context, by audit.Actor, link string, owner Ne
 	if err != nil {
 		return "", Workspace{}, err
 	}
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if err := noUserYet(ctx, tx); err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ import (
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/postgres"
 )
 
 var errWrong = fault.New(fault.Unauthenticated, "That e-mail address and password do not belong together.")
@@ -36,7 +37,7 @@ func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, use
 		return "", User{}, err
 	}
 	var stored string
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if user, err = userByEmail(ctx, tx, email); err != nil {
 			return err
 		}
@@ -54,7 +55,7 @@ func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, use
 	if !right || user.DisabledAt != nil {
 		return "", User{}, s.refuse(ctx, subjects, user)
 	}
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if err := stillHolds(ctx, tx, user.ID, stored); err != nil {
 			return err
 		}
@@ -140,7 +141,7 @@ func (s *Store) attempt(ctx context.Context, of subjects) error {
 		SELECT greatest(0, extract(epoch FROM blocked_until - statement_timestamp()))
 		FROM sign_in_failures WHERE subject = ANY ($1) ORDER BY subject FOR UPDATE`
 	both := pq.Array([]string{of.pair, "address " + of.address})
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, begin, both); err != nil {
 			return err
 		}
@@ -218,7 +219,7 @@ func (s *Store) takeBack(ctx context.Context, of subjects) {
 	const pair = `UPDATE sign_in_failures SET failures = greatest(0, failures - 1), blocked_until = statement_timestamp() WHERE subject = $1`
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackWithin)
 	defer cancel()
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if err := fewerOf(ctx, tx, of); err != nil {
 			return err
 		}

@@ -58,7 +58,7 @@ func NewStore(db *postgres.DB, box *seal.Box, log *slog.Logger) *Store {
 // UserCount returns how many users there are.
 func (s *Store) UserCount(ctx context.Context) (n int, err error) {
 	const query = `SELECT count(*) FROM users`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &n, query) })
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &n, query) })
 	if err != nil {
 		return 0, fmt.Errorf("count users: %w", err)
 	}
@@ -68,7 +68,7 @@ func (s *Store) UserCount(ctx context.Context) (n int, err error) {
 // Users lists all users by e-mail address.
 func (s *Store) Users(ctx context.Context) (users []User, err error) {
 	const query = `SELECT ` + userColumns + ` FROM users AS u ORDER BY lower(u.email)`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &users, query) })
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &users, query) })
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
@@ -91,7 +91,7 @@ func (s *Store) CreateUser(ctx context.Context, by audit.Actor, email, name, pas
 			return User{}, "", err
 		}
 	}
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if user, err = insertUser(ctx, tx, by, email, name, phc); err != nil || phc != "" {
 			return err
 		}
@@ -123,7 +123,7 @@ func insertUser(ctx context.Context, tx *sqlx.Tx, by audit.Actor, email, name, p
 // DisableUser keeps a user out and ends their sessions. What they made stays.
 func (s *Store) DisableUser(ctx context.Context, by audit.Actor, email string) error {
 	const update = `UPDATE users SET disabled_at = now() WHERE id = $1 AND disabled_at IS NULL`
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		user, err := userByEmail(ctx, tx, email)
 		if err != nil {
 			return err
@@ -150,7 +150,7 @@ func (s *Store) DeleteUser(ctx context.Context, by audit.Actor, id uuid.UUID) er
 	const owned = `SELECT workspace_id FROM memberships WHERE user_id = $1 AND role = 'owner' ORDER BY workspace_id`
 	const lock = `SELECT id FROM workspaces WHERE created_by = $1 ORDER BY id FOR NO KEY UPDATE`
 	const remove = `DELETE FROM users WHERE id = $1`
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		var user User
 		if err := tx.GetContext(ctx, &user, query, id); err != nil {
 			return noUser(err)
@@ -255,7 +255,7 @@ func conflict(err error, doing string) error {
 func (s *Store) StillThere(ctx context.Context, ids []string) (map[string]bool, error) {
 	const query = `SELECT id::text FROM users WHERE id::text = ANY ($1)`
 	var found []string
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &found, query, pq.Array(ids)) })
+	err := s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &found, query, pq.Array(ids)) })
 	if err != nil {
 		return nil, fmt.Errorf("look for users: %w", err)
 	}

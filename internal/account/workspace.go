@@ -15,6 +15,7 @@ import (
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
 	"keyhook/internal/oneline"
+	"keyhook/internal/postgres"
 	"keyhook/internal/slug"
 )
 
@@ -37,7 +38,7 @@ const workspaceColumns = `w.id, w.name, w.slug, w.created_at, w.auditors_see_pay
 // CreateWorkspace makes a workspace with one owner. Its slug is made from the
 // name, with a number where that is taken.
 func (s *Store) CreateWorkspace(ctx context.Context, by audit.Actor, name string, owner uuid.UUID) (workspace Workspace, err error) {
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		workspace, err = createWorkspace(ctx, tx, by, name, owner)
 		return err
 	})
@@ -100,7 +101,7 @@ func slugOf(name string) string {
 // Workspaces lists all workspaces by name.
 func (s *Store) Workspaces(ctx context.Context) (workspaces []Workspace, err error) {
 	const query = `SELECT ` + workspaceColumns + ` FROM workspaces AS w ORDER BY lower(w.name), w.id`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &workspaces, query) })
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &workspaces, query) })
 	if err != nil {
 		return nil, fmt.Errorf("list workspaces: %w", err)
 	}
@@ -109,7 +110,7 @@ func (s *Store) Workspaces(ctx context.Context) (workspaces []Workspace, err err
 
 // Workspace returns the workspace with a slug, for who operates the instance.
 func (s *Store) Workspace(ctx context.Context, slug string) (workspace Workspace, err error) {
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		workspace, err = workspaceBySlug(ctx, tx, slug)
 		return err
 	})
@@ -120,7 +121,7 @@ func (s *Store) Workspace(ctx context.Context, slug string) (workspace Workspace
 // who holds a link to something in it.
 func (s *Store) WorkspaceOf(ctx context.Context, id uuid.UUID) (workspace Workspace, err error) {
 	const query = `SELECT ` + workspaceColumns + ` FROM workspaces AS w WHERE w.id = $1`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &workspace, query, id) })
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &workspace, query, id) })
 	if errors.Is(err, sql.ErrNoRows) {
 		err = errNoWorkspace
 	}

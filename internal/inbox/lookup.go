@@ -11,6 +11,7 @@ import (
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/postgres"
 )
 
 // maxRelated is how many duplicates of a request are listed.
@@ -126,7 +127,7 @@ func (s *Store) openBody(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, 
 // nothing was recorded.
 func (s *Store) StatusOf(ctx context.Context, id uuid.UUID) (status int, found bool, err error) {
 	const query = `SELECT status FROM deliveries WHERE id = $1`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &status, query, id) })
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &status, query, id) })
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
+	"keyhook/internal/postgres"
 	"keyhook/internal/signature"
 )
 
@@ -63,10 +64,16 @@ var (
 	errKeyOver    = fault.New(fault.Conflict, "This key has expired, so no credentials were made. The link stays good: ask whoever sent it for a later date, then press again.")
 )
 
+// Inside confines what is asked with the context to the workspace of what was handed
+// over.
+func (h Handed) Inside(ctx context.Context) context.Context {
+	return postgres.InWorkspace(ctx, h.WorkspaceID)
+}
+
 // Handed returns what a link leads to. It uses nothing up. A wrong token, one that
 // never was and one that was withdrawn are one fault NotFound.
 func (s *Store) Handed(ctx context.Context, id uuid.UUID, token string) (handed Handed, err error) {
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		handed, err = openHandover(ctx, tx, id, token)
 		return err
 	})
@@ -114,7 +121,7 @@ func (h *Handed) fill(held []holding) {
 // the key has. Of those who try at once one gets them, the others *HandoverUsed.
 // visitor is whoever holds the link; secret is for keys whose provider makes it.
 func (s *Store) TakeHandover(ctx context.Context, visitor audit.Actor, id uuid.UUID, token, secret string) (done Rotated, err error) {
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		link, err := openHandover(ctx, tx, id, token)
 		if err != nil {
 			return err
@@ -244,7 +251,7 @@ func recordHandedOver(ctx context.Context, tx *sqlx.Tx, by audit.Actor, before K
 // credentials. Said again it changes nothing.
 func (s *Store) ConfirmHandedOver(ctx context.Context, visitor audit.Actor, id uuid.UUID, token string) error {
 	const save = `UPDATE key_handovers SET saved_at = now() WHERE id = $1 AND used_at IS NOT NULL AND saved_at IS NULL`
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		link, err := openHandover(ctx, tx, id, token)
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyhook/internal/fault"
+	"keyhook/internal/postgres"
 )
 
 // errTokenInvalid is the one answer to whatever is not a token that works now.
@@ -27,7 +28,7 @@ func (s *Store) AuthenticateToken(ctx context.Context, text string) (token Token
 	if !tokenForm(text) {
 		return Token{}, errTokenInvalid
 	}
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &token, query, hash(text)) })
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &token, query, hash(text)) })
 	if errors.Is(err, sql.ErrNoRows) {
 		return Token{}, errTokenInvalid
 	}
@@ -46,7 +47,7 @@ func tokenForm(text string) bool {
 // ReadingTokens returns the tokens of all workspaces that may read signals now.
 func (s *Store) ReadingTokens(ctx context.Context) (ids []uuid.UUID, err error) {
 	const query = `SELECT t.id FROM tokens AS t WHERE $1 = ANY (t.scopes) AND ` + validToken
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &ids, query, string(ReadSignals)) })
+	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &ids, query, string(ReadSignals)) })
 	if err != nil {
 		return nil, fmt.Errorf("list the tokens that may read: %w", err)
 	}
@@ -57,7 +58,7 @@ func (s *Store) ReadingTokens(ctx context.Context) (ids []uuid.UUID, err error) 
 func (s *Store) ValidTokens(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
 	const query = `SELECT t.id FROM tokens AS t WHERE t.id = ANY ($1) AND ` + validToken
 	var found []uuid.UUID
-	err := s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &found, query, pq.Array(ids)) })
+	err := s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &found, query, pq.Array(ids)) })
 	if err != nil {
 		return nil, fmt.Errorf("look tokens up again: %w", err)
 	}

@@ -61,16 +61,23 @@ func create(t testing.TB, from func() (string, error)) *Database {
 	return &Database{URL: urlOf(name), t: t}
 }
 
-// Console returns a pool as the console has it; Ingestion, Reading and Maintenance
-// likewise. They are closed when the test ends.
-func (d *Database) Console() *postgres.DB     { return d.open(postgres.Console) }
-func (d *Database) Ingestion() *postgres.DB   { return d.open(postgres.Ingestion) }
-func (d *Database) Reading() *postgres.DB     { return d.open(postgres.Reading) }
-func (d *Database) Maintenance() *postgres.DB { return d.open(postgres.Maintenance) }
+// Console returns a pool with the console's rights, for all workspaces unless a
+// context says otherwise; Ingestion and Maintenance likewise. They are closed when
+// the test ends.
+func (d *Database) Console() *postgres.DB     { return d.open(everywhere, postgres.Console) }
+func (d *Database) Ingestion() *postgres.DB   { return d.open(everywhere, postgres.Ingestion) }
+func (d *Database) Maintenance() *postgres.DB { return d.open(everywhere, postgres.Maintenance) }
 
-func (d *Database) open(purpose postgres.Purpose) *postgres.DB {
+// Serving returns the console's pool as serve has it: a transaction that no
+// workspace was named for sees none. Reading is that of programs that read.
+func (d *Database) Serving() *postgres.DB { return d.open(context.Background(), postgres.Console) }
+func (d *Database) Reading() *postgres.DB { return d.open(context.Background(), postgres.Reading) }
+
+var everywhere = postgres.Everywhere(context.Background())
+
+func (d *Database) open(ctx context.Context, purpose postgres.Purpose) *postgres.DB {
 	d.t.Helper()
-	db, err := postgres.Open(context.Background(), d.URL, purpose)
+	db, err := postgres.Open(ctx, d.URL, purpose)
 	if err != nil {
 		d.t.Fatalf("pgtest: %v", err)
 	}

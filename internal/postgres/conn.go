@@ -11,7 +11,7 @@ import (
 // purpose wants of them, in the message that begins them: a round trip less.
 type connector struct {
 	driver.Connector
-	prologue atomic.Pointer[string] // nil until it is known
+	prologue atomic.Pointer[prologue] // nil until it is known
 }
 
 // Connect returns a new connection.
@@ -53,8 +53,8 @@ func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx
 	if options.ReadOnly {
 		begin = "BEGIN READ ONLY"
 	}
-	if prologue := c.from.prologue.Load(); prologue != nil {
-		begin += "; " + *prologue
+	if p := c.from.prologue.Load(); p != nil {
+		begin += "; " + p.in(ctx)
 	}
 	if _, err := c.ExecContext(ctx, begin, nil); err != nil {
 		_ = c.driverConn.Rollback() // it may have begun; if this fails too, the connection is not used again

@@ -11,6 +11,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type Purpose struct {
 	name     string
 	role     string        // taken by each transaction, if the cluster has it
+	wide     string        // taken instead by one that is about many workspaces
 	deadline time.Duration // of each read and write on the network; 0: none
 	timeout  time.Duration // of each statement, enforced by the server; 0: none
 	conns    int
@@ -33,12 +35,12 @@ type Purpose struct {
 // 6 s; programs that read must not keep people waiting; maintenance (migrations, retention, exports) takes as long as it takes.
 // Health asks whether the database is there, whatever load the others are under.
 var (
-	Ingestion   = Purpose{"ingestion", "keyhook_ingest", 2 * time.Second, 1800 * time.Millisecond, 16, 0}
-	Console     = Purpose{"console", "keyhook_console", 6 * time.Second, 5 * time.Second, 10, 0}
-	Reading     = Purpose{"reading", "keyhook_console", 6 * time.Second, 5 * time.Second, 8, 64 << 10}
-	Maintenance = Purpose{"maintenance", "", 0, 0, 4, 0}
-	Health      = Purpose{"health", "", 2 * time.Second, 1800 * time.Millisecond, 2, 0}
-	Naive       = Purpose{"naive", "", 0, 0, 16, 0} // the benchmark's, as wide as ingestion's
+	Ingestion   = Purpose{"ingestion", "keyhook_ingest", "keyhook_ingest", 2 * time.Second, 1800 * time.Millisecond, 16, 0}
+	Console     = Purpose{"console", "keyhook_scoped", "keyhook_console", 6 * time.Second, 5 * time.Second, 10, 0}
+	Reading     = Purpose{"reading", "keyhook_scoped", "keyhook_console", 6 * time.Second, 5 * time.Second, 8, 64 << 10}
+	Maintenance = Purpose{"maintenance", "", "", 0, 0, 4, 0}
+	Health      = Purpose{"health", "", "", 2 * time.Second, 1800 * time.Millisecond, 2, 0}
+	Naive       = Purpose{"naive", "", "", 0, 0, 16, 0} // the benchmark's, as wide as ingestion's
 )
 
 // ErrOutcomeUnknown is the error of a COMMIT that was not answered: the changes
@@ -52,19 +54,20 @@ type DB struct {
 	purpose  Purpose
 }
 
-// Open connects to the server at url, a postgres:// URL or a keyword string.
+// Open connects to the server at url, a postgres:// URL or a keyword string. The
+// scope of ctx, if it has one, is that of transactions whose own context has none.
 func Open(ctx context.Context, url string, purpose Purpose) (*DB, error) {
 	pool, made, err := connect(ctx, url, purpose)
 	if err != nil {
 		return nil, err
 	}
 	db := &DB{pool: sqlx.NewDb(pool, "postgres"), purpose: purpose}
-	prologue, err := db.confine(ctx)
+	text, err := db.confine(ctx)
 	if err != nil {
 		pool.Close()
 		return nil, err
 	}
-	made.prologue.Store(&prologue)
+	made.prologue.Store(&text)
 	return db, nil
 }
 
@@ -98,15 +101,15 @@ func connect(ctx context.Context, url string, purpose Purpose) (*sql.DB, *connec
 }
 
 // confine returns what each transaction begins with: limits on time, and the
-// role of the purpose. They are SET LOCAL, because a transaction pooler hands
-// the session to others.
-func (db *DB) confine(ctx context.Context) (prologue string, err error) {
+// roles of the purpose.
+func (db *DB) confine(ctx context.Context) (text prologue, err error) {
 	if db.purpose.role != "" {
 		const member = `
-			SELECT count(*) = 1 FROM pg_roles
-			WHERE rolname = $1 AND pg_has_role(current_user, oid, 'MEMBER')`
-		if err := db.pool.GetContext(ctx, &db.confined, member, db.purpose.role); err != nil {
-			return "", fmt.Errorf("look for the role %s: %w", db.purpose.role, err)
+			SELECT count(*) = cardinality($1::text[]) FROM pg_roles
+			WHERE rolname = ANY ($1::text[]) AND pg_has_role(current_user, oid, 'MEMBER')`
+		roles := slices.Compact([]string{db.purpose.role, db.purpose.wide})
+		if err := db.pool.GetContext(ctx, &db.confined, member, pq.Array(roles)); err != nil {
+			return text, fmt.Errorf("look for the roles %s: %w", strings.Join(roles, " and "), err)
 		}
 	}
 	settings := []string{"SET LOCAL synchronous_commit = on"}
@@ -116,10 +119,11 @@ func (db *DB) confine(ctx context.Context) (prologue string, err error) {
 			fmt.Sprintf("SET LOCAL lock_timeout = %d", ms*3/4),
 			fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", 2*ms))
 	}
-	if db.confined {
-		settings = append(settings, "SET LOCAL ROLE "+pq.QuoteIdentifier(db.purpose.role))
+	text.limits = strings.Join(settings, "; ")
+	if text.scope, _ = scopeOf(ctx); db.confined {
+		text.role, text.wide = db.purpose.role, db.purpose.wide
 	}
-	return strings.Join(settings, "; "), nil
+	return text, nil
 }
 
 // Confined reports whether transactions run under a role with the rights of the

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
 	"keyhook/internal/keyring"
+	"keyhook/internal/postgres"
 )
 
 // withToken lets h answer programs with a token that works and may read. Whatever
@@ -19,8 +21,13 @@ func (s *Server) withToken(h tokenHandler) handler {
 		if !token.Can(keyring.ReadSignals) {
 			return forbidden
 		}
-		return h(w, r, token)
+		return h(w, r.WithContext(s.scope(r.Context(), token)), token)
 	}
+}
+
+// inside confines what is asked with the context to a token's workspace.
+func inside(ctx context.Context, token keyring.Token) context.Context {
+	return postgres.InWorkspace(ctx, token.WorkspaceID)
 }
 
 // bearer returns the one token that a request presents, "" if there is none or

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"keyhook/internal/inbox"
+	"keyhook/internal/postgres"
 )
 
 const (
@@ -190,7 +191,7 @@ func (h *hub) look(ctx context.Context) (found, more bool, err error) {
 	for _, workspace := range news {
 		from := at[workspace]
 		page := newSheet(workspace)
-		_, err := h.events.Read(ctx, workspace, &from, maxLimit, page.add)
+		_, err := h.events.Read(postgres.InWorkspace(ctx, workspace), workspace, &from, maxLimit, page.add)
 		items := page.items()
 		page.release()
 		err = asProblem(err, func(inbox.Position) string { return "" })

@@ -56,6 +56,7 @@ type Server struct {
 	pages    chan struct{} // one for each page that may be in memory
 	log      *slog.Logger
 	mux      *http.ServeMux
+	scope    func(context.Context, keyring.Token) context.Context // inside
 
 	drain    sync.Once
 	draining chan struct{}
@@ -69,7 +70,7 @@ func NewServer(config Config, db *postgres.DB, keys *keyring.Store, events *inbo
 	config = config.withDefaults()
 	s := &Server{
 		config: config, keys: keys, events: events, activity: newActivity(db, log), hub: newHub(events, log), readers: newReaders(config, keys, log),
-		pages: make(chan struct{}, pagesAtOnce), log: log, mux: http.NewServeMux(), draining: make(chan struct{}),
+		pages: make(chan struct{}, pagesAtOnce), log: log, mux: http.NewServeMux(), scope: inside, draining: make(chan struct{}),
 	}
 	for _, route := range s.routes() {
 		s.mux.Handle(route.pattern, s.serve(route.handler(s)))
@@ -110,6 +111,7 @@ func (r route) handler(s *Server) handler {
 // stopped working have open, and keeps how far each token has read, until ctx is
 // done.
 func (s *Server) Run(ctx context.Context) {
+	ctx = postgres.Everywhere(ctx)
 	var workers sync.WaitGroup
 	workers.Go(func() { s.hub.run(ctx) })
 	workers.Go(func() { s.readers.run(ctx) })
