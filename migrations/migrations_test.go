@@ -23,7 +23,7 @@ func connect(t *testing.T, db *pgtest.Database) *sql.DB {
 	return pool
 }
 
-// schema lists the columns, constraints, triggers, functions and rights of a database.
+// schema lists the columns, constraints, triggers, functions, rights and policies of a database.
 func schema(t *testing.T, db *sql.DB) []string {
 	t.Helper()
 	const query = `
@@ -36,6 +36,8 @@ func schema(t *testing.T, db *sql.DB) []string {
 		UNION ALL SELECT 'function ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 		UNION ALL SELECT 'right ' || grantee || ' ' || table_name || ' ' || privilege_type FROM information_schema.role_table_grants
 			WHERE table_schema = 'public' AND grantee LIKE 'keyhook_%'
+		UNION ALL SELECT 'policy ' || tablename || ' ' || policyname || ' ' || roles::text || ' ' || coalesce(qual, '') FROM pg_policies WHERE schemaname = 'public'
+		UNION ALL SELECT 'walled ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relrowsecurity
 		ORDER BY 1`
 	rows, err := db.QueryContext(t.Context(), query)
 	if err != nil {

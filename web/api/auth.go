@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
@@ -13,7 +12,7 @@ import (
 // is wrong with a token, the answer is the same.
 func (s *Server) withToken(h tokenHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		token, err := s.keys.AuthenticateToken(r.Context(), bearer(r))
+		r, token, err := s.letIn(r)
 		if err != nil {
 			return err
 		}
@@ -21,13 +20,18 @@ func (s *Server) withToken(h tokenHandler) handler {
 		if !token.Can(keyring.ReadSignals) {
 			return forbidden
 		}
-		return h(w, r.WithContext(s.scope(r.Context(), token)), token)
+		return h(w, r, token)
 	}
 }
 
-// inside confines what is asked with the context to a token's workspace.
-func inside(ctx context.Context, token keyring.Token) context.Context {
-	return postgres.InWorkspace(ctx, token.WorkspaceID)
+// authenticate finds out which token a request presents, and confines the request to
+// the token's workspace.
+func (s *Server) authenticate(r *http.Request) (*http.Request, keyring.Token, error) {
+	token, err := s.keys.AuthenticateToken(r.Context(), bearer(r))
+	if err != nil {
+		return r, token, err
+	}
+	return r.WithContext(postgres.InWorkspace(r.Context(), token.WorkspaceID)), token, nil
 }
 
 // bearer returns the one token that a request presents, "" if there is none or

@@ -16,6 +16,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"keyhook/internal/inbox"
+	"keyhook/internal/keyring"
 	"keyhook/internal/pgtest"
 )
 
@@ -204,5 +205,39 @@ func (m *mesh) unmarked(pattern string, c caller, answers ...answer) {
 		if text := a.bytes(); strings.Contains(text, marker) || strings.Contains(text, m.stage.foreign.key.ID.String()) {
 			m.t.Errorf("%s shows %s something of another workspace:\n%.2000s", pattern, c.name, text)
 		}
+	}
+}
+
+// TestFirstWallAlone: the statements keep the workspaces apart by themselves.
+func TestFirstWallAlone(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	pgtest.DropWalls(m.raw)
+	m.all()
+}
+
+// TestSecondWallAlone: where the gate mistakes one workspace for another, the
+// database gives nothing of that out.
+func TestSecondWallAlone(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	m.api.Mistake(func(token keyring.Token) keyring.Token {
+		token.WorkspaceID = m.stage.foreign.id
+		return token
+	})
+	shown := func() (patterns []string) {
+		for _, pattern := range m.patterns() {
+			if a := m.ask(pattern, m.callers[0], m.foreign); strings.Contains(string(a.body), marker) {
+				patterns = append(patterns, pattern)
+			}
+		}
+		return patterns
+	}
+	if leaks := shown(); len(leaks) > 0 {
+		t.Errorf("another workspace's signals are shown by %v", leaks)
+	}
+	pgtest.DropWalls(m.raw)
+	if leaks := shown(); len(leaks) < 2 {
+		t.Errorf("without any wall %v show them: the test does not see enough", leaks)
 	}
 }

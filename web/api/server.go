@@ -56,7 +56,7 @@ type Server struct {
 	pages    chan struct{} // one for each page that may be in memory
 	log      *slog.Logger
 	mux      *http.ServeMux
-	scope    func(context.Context, keyring.Token) context.Context // inside
+	letIn    func(*http.Request) (*http.Request, keyring.Token, error) // authenticate
 
 	drain    sync.Once
 	draining chan struct{}
@@ -70,8 +70,9 @@ func NewServer(config Config, db *postgres.DB, keys *keyring.Store, events *inbo
 	config = config.withDefaults()
 	s := &Server{
 		config: config, keys: keys, events: events, activity: newActivity(db, log), hub: newHub(events, log), readers: newReaders(config, keys, log),
-		pages: make(chan struct{}, pagesAtOnce), log: log, mux: http.NewServeMux(), scope: inside, draining: make(chan struct{}),
+		pages: make(chan struct{}, pagesAtOnce), log: log, mux: http.NewServeMux(), draining: make(chan struct{}),
 	}
+	s.letIn = s.authenticate
 	for _, route := range s.routes() {
 		s.mux.Handle(route.pattern, s.serve(route.handler(s)))
 	}
