@@ -18,6 +18,7 @@ func TestFirstWallAlone(t *testing.T) {
 	if n := pgtest.DropWalls(m.Raw()); n < 25 {
 		t.Fatalf("%d tables had a wall", n)
 	}
+	m.callers = m.callers[:6] // who is signed in: the others never come so far
 	inside, _ := m.patterns()
 	for _, pattern := range inside {
 		m.refuses(pattern, false)

@@ -136,7 +136,7 @@ func (m *meadow) blocks() map[string]int64 {
 // what it touched then.
 func (m *meadow) alone(r read) {
 	m.t.Helper()
-	db, err := postgres.Open(m.t.Context(), m.URL, postgres.Console)
+	db, err := postgres.Open(postgres.InWorkspace(m.t.Context(), m.workspace), m.URL, postgres.Console)
 	if err != nil {
 		m.t.Fatal(err)
 	}
