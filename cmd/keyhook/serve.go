@@ -312,7 +312,7 @@ func newLog(a app, format string) *slog.Logger {
 // warn tells of what works but should be otherwise.
 func (c *serveCmd) warn(h *house, on *listeners, log *slog.Logger) {
 	if !h.console.Confined() || !h.ingestion.Confined() {
-		log.Warn("the database user may not make or take the roles keyhook_console and keyhook_ingest: Keyhook runs with all rights of its login role")
+		log.Warn("the database user may not make or take the roles keyhook_scoped, keyhook_console and keyhook_ingest: Keyhook runs with all rights of its login role, without row-level security between workspaces")
 	}
 	host, _, _ := net.SplitHostPort(on.main.Addr().String())
 	if ip := net.ParseIP(host); !c.secure() && ip != nil && !ip.IsLoopback() {

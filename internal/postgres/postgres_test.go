@@ -73,6 +73,7 @@ func TestPurposesRunUnderTheirRoles(t *testing.T) {
 	}{
 		{db.Console(), "keyhook_console", `INSERT INTO signals (id) SELECT NULL`},
 		{db.Console(), "keyhook_console", `UPDATE audit_log SET seq = 1`},
+		{db.Serving(), "keyhook_scoped", `INSERT INTO signals (id) SELECT NULL`},
 		{db.Ingestion(), "keyhook_ingest", `SELECT email FROM users`},
 		{db.Ingestion(), "keyhook_ingest", `DELETE FROM deliveries`},
 	} {
