@@ -14,23 +14,33 @@ func TestWalls(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t).Raw()
 	for _, tt := range []struct{ query, advice string }{
-		{`SELECT c.relname FROM pg_class AS c
+		{
+			`SELECT c.relname FROM pg_class AS c
 		  JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname IN ('workspace_id', 'webhook_key_id', 'chain') AND NOT a.attisdropped
 		  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
 			AND NOT (c.relrowsecurity AND EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND 'keyhook_scoped'::regrole = ANY (p.polroles)))`,
-			"has rows of workspaces and no wall: its migration needs SELECT wall('its name'), see 0037_walls.sql"},
-		{`SELECT c.relname FROM pg_class AS c JOIN pg_policy AS p ON p.polrelid = c.oid
+			"has rows of workspaces and no wall: its migration needs SELECT wall('its name'), see 0037_walls.sql",
+		},
+		{
+			`SELECT c.relname FROM pg_class AS c JOIN pg_policy AS p ON p.polrelid = c.oid
 		  WHERE c.relnamespace = 'public'::regnamespace AND 'keyhook_scoped'::regrole = ANY (p.polroles) AND pg_get_expr(p.polqual, p.polrelid) = 'true'`,
-			"has a wall that holds nothing back"},
-		{`SELECT c.relname FROM pg_class AS c
+			"has a wall that holds nothing back",
+		},
+		{
+			`SELECT c.relname FROM pg_class AS c
 		  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v' AND NOT coalesce('security_invoker=true' = ANY (c.reloptions), false)`,
-			"is a view with its owner's rights, which sees over the wall: ALTER VIEW … SET (security_invoker = true)"},
-		{`SELECT c.relname FROM pg_class AS c
+			"is a view with its owner's rights, which sees over the wall: ALTER VIEW … SET (security_invoker = true)",
+		},
+		{
+			`SELECT c.relname FROM pg_class AS c
 		  WHERE c.relnamespace = 'public'::regnamespace AND c.relispartition AND has_table_privilege('keyhook_scoped', c.oid, 'SELECT, INSERT, UPDATE, DELETE')`,
-			"is a partition that can be asked for itself, around its table's wall"},
-		{`SELECT rolname FROM pg_roles WHERE rolname = 'keyhook_scoped'
+			"is a partition that can be asked for itself, around its table's wall",
+		},
+		{
+			`SELECT rolname FROM pg_roles WHERE rolname = 'keyhook_scoped'
 		  AND (rolsuper OR rolbypassrls OR pg_has_role(rolname, 'keyhook_console', 'MEMBER') OR pg_has_role(rolname, 'keyhook_ingest', 'MEMBER'))`,
-			"is a role that the wall does not hold"},
+			"is a role that the wall does not hold",
+		},
 	} {
 		var names []string
 		if err := db.Select(&names, tt.query); err != nil {

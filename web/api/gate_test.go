@@ -71,9 +71,13 @@ func newMesh(t *testing.T) *mesh {
 	}
 	own := s.home.token.Text.Reveal()
 	m.callers = []caller{
-		{"a token", true, bearer(own)}, {"nobody", false, nil}, {"a token that was stopped", false, bearer(off.Text.Reveal())},
-		{"a token that is over", false, bearer(over.Text.Reveal())}, {"an unknown token", false, bearer("kht_" + own[4:len(own)-1] + "x")},
-		{"two tokens", false, bearer(own, s.foreign.token.Text.Reveal())}, {"a session", false, http.Header{"Cookie": {"kh_s=" + uuid.NewString()}}},
+		{"a token", true, bearer(own)},
+		{"nobody", false, nil},
+		{"a token that was stopped", false, bearer(off.Text.Reveal())},
+		{"a token that is over", false, bearer(over.Text.Reveal())},
+		{"an unknown token", false, bearer("kht_" + own[4:len(own)-1] + "x")},
+		{"two tokens", false, bearer(own, s.foreign.token.Text.Reveal())},
+		{"a session", false, http.Header{"Cookie": {"kh_s=" + uuid.NewString()}}},
 		{"an API key", false, http.Header{"X-Api-Key": {own}}},
 	}
 	return m
