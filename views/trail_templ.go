@@ -28,32 +28,54 @@ type Change struct{ Field, Before, After string }
 
 // actionTexts say what an action did, after the name of who did it.
 var actionTexts = map[string]string{
-	"key.created":            "created the key",
-	"key.imported":           "imported the key",
-	"keys.imported":          "imported keys",
-	"key.edited":             "edited the key",
-	"keys.exported":          "exported keys",
-	"key.deactivated":        "deactivated the key",
-	"key.reactivated":        "reactivated the key",
-	"key.rotated":            "rotated the key",
-	"key.overlap_moved":      "changed the end of the overlap",
-	"key.overlap_ended":      "stopped the old credentials",
-	"key.rotation_undone":    "undid the rotation",
-	"key.leaked":             "reported the credentials as leaked",
-	"key.renewed":            "made new credentials after the leak",
-	"key.secret_pasted":      "pasted a secret",
-	"key.credentials_shown":  "was shown the credentials",
-	"key.credentials_saved":  "confirmed having saved the credentials",
-	"key.handover_made":      "made a hand-over link",
-	"key.handover_used":      "made the credentials",
-	"key.handover_withdrawn": "withdrew a hand-over link",
-	"signals.marked_suspect": "marked signals as suspect",
-	"signals.unmarked":       "took back that signals are suspect",
-	"token.created":          "created the token",
-	"token.shown":            "was shown the token",
-	"token.saved":            "confirmed having saved the token",
-	"token.deactivated":      "deactivated the token",
-	"token.reactivated":      "reactivated the token",
+	"instance.set_up":             "set up Keyhook",
+	"user.created":                "created the user",
+	"user.disabled":               "disabled the user",
+	"user.deleted":                "deleted the user",
+	"user.reset":                  "made a link for a new password",
+	"user.password_changed":       "changed the password",
+	"user.signed_in":              "signed in",
+	"user.signed_out":             "signed out",
+	"user.sign_in_refused":        "was refused at sign-in",
+	"workspace.created":           "created the workspace",
+	"workspace.deleted":           "deleted the workspace",
+	"member.added":                "added the member",
+	"member.removed":              "removed the member",
+	"key.created":                 "created the key",
+	"key.imported":                "imported the key",
+	"keys.imported":               "imported keys",
+	"key.edited":                  "edited the key",
+	"keys.exported":               "exported keys",
+	"key.deactivated":             "deactivated the key",
+	"key.reactivated":             "reactivated the key",
+	"key.rotated":                 "rotated the key",
+	"key.overlap_moved":           "changed the end of the overlap",
+	"key.overlap_ended":           "stopped the old credentials",
+	"key.rotation_undone":         "undid the rotation",
+	"key.leaked":                  "reported the credentials as leaked",
+	"key.renewed":                 "made new credentials after the leak",
+	"key.secret_pasted":           "pasted a secret",
+	"key.credentials_shown":       "was shown the credentials",
+	"key.credentials_saved":       "confirmed having saved the credentials",
+	"key.handover_made":           "made a hand-over link",
+	"key.handover_used":           "made the credentials",
+	"key.handover_withdrawn":      "withdrew a hand-over link",
+	"token.created":               "created the token",
+	"token.shown":                 "was shown the token",
+	"token.saved":                 "confirmed having saved the token",
+	"token.deactivated":           "deactivated the token",
+	"token.reactivated":           "reactivated the token",
+	"audit.exported":              "exported the audit trail",
+	"workspace.retention_changed": "changed how long deliveries and signals are kept",
+	"signal.payload_viewed":       "looked at a signal's payload",
+	"delivery.payload_viewed":     "looked at a request's body",
+	"signals.deleted_unread":      "deleted signals that a reader had not read, at the hard limit",
+	"deliveries.export_begun":     "began to export deliveries",
+	"deliveries.export_ended":     "ended the export of deliveries",
+	"signals.marked_suspect":      "marked signals as suspect",
+	"signals.unmarked":            "took back that signals are suspect",
+	"payloads.erasure_asked":      "asked that payloads be erased",
+	"payloads.erased":             "erased payloads",
 }
 
 func actionText(action string) string {
@@ -102,7 +124,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 		var templ_7745c5c3_Var2 string
 		templ_7745c5c3_Var2, templ_7745c5c3_Err = templ.JoinStringErrs(heading)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 71, Col: 51}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 93, Col: 51}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var2))
 		if templ_7745c5c3_Err != nil {
@@ -120,7 +142,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var3 string
 			templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinStringErrs(initials(entry.Actor))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 75, Col: 68}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 97, Col: 68}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 			if templ_7745c5c3_Err != nil {
@@ -133,7 +155,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var4 string
 			templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(entry.Actor)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 78, Col: 28}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 100, Col: 28}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 			if templ_7745c5c3_Err != nil {
@@ -152,7 +174,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var5 string
 			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(actionText(entry.Action))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 82, Col: 33}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 104, Col: 33}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
@@ -175,7 +197,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 					var templ_7745c5c3_Var6 string
 					templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(fieldName(change.Field))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 87, Col: 38}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 109, Col: 38}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 					if templ_7745c5c3_Err != nil {
@@ -188,7 +210,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 					var templ_7745c5c3_Var7 string
 					templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(shown(change.Before))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 87, Col: 69}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 109, Col: 69}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 					if templ_7745c5c3_Err != nil {
@@ -201,7 +223,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 					var templ_7745c5c3_Var8 string
 					templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(shown(change.After))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 87, Col: 108}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 109, Col: 108}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 					if templ_7745c5c3_Err != nil {
@@ -224,7 +246,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var9 string
 			templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(entry.Action)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 92, Col: 27}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 114, Col: 27}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 			if templ_7745c5c3_Err != nil {
@@ -242,7 +264,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 				var templ_7745c5c3_Var10 string
 				templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(entry.Address)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 94, Col: 34}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 116, Col: 34}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 				if templ_7745c5c3_Err != nil {
@@ -260,7 +282,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var11 string
 			templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(iso(entry.At))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 98, Col: 35}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 120, Col: 35}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 			if templ_7745c5c3_Err != nil {
@@ -273,7 +295,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var12 string
 			templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(exact(entry.At))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 98, Col: 55}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 120, Col: 55}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 			if templ_7745c5c3_Err != nil {
