@@ -80,7 +80,12 @@ func (w workspace) named(pattern string) string {
 
 func newStage(t *testing.T, change ...func(*web.Config)) *stage {
 	t.Helper()
-	s := &stage{Database: pgtest.New(t), t: t}
+	return newStageOn(t, pgtest.New(t), change...)
+}
+
+func newStageOn(t *testing.T, db *pgtest.Database, change ...func(*web.Config)) *stage {
+	t.Helper()
+	s := &stage{Database: db, t: t}
 	box, log, console := pgtest.Box(t), pgtest.Log(t), s.Console()
 	s.box, s.ingestion = box, s.Ingestion()
 	s.accounts, s.keys = account.NewStore(console, box, log), keyring.NewStore(console, box)
