@@ -105,7 +105,7 @@ func logStatus(v logView) int {
 // what it would show is not what was asked for.
 func (s *Server) logPage(w http.ResponseWriter, r *http.Request, v logView, title string) (views.DeliveriesPage, error) {
 	frame, err := s.page(w, r, v.member, title)
-	page := views.DeliveriesPage{Page: frame, Filter: v.fields(), Any: len(v.names) > 0, Clear: v.base(), Tail: v.tail(r)}
+	page := views.DeliveriesPage{Page: frame, Filter: v.fields(), Any: len(v.names) > 0, KeptDays: v.member.Workspace.KeepDeliveriesDays, Clear: v.base(), Tail: v.tail(r)}
 	if page.Filter.Range != "" {
 		page.Wider = v.list(anyTime)
 	}
