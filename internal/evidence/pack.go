@@ -43,7 +43,8 @@ type (
 		Seq   int64  `json:"seq"`
 		Hash  []byte `json:"hash"`
 	}
-	personLine struct {
+	// A PersonLine is what a review says of a member.
+	PersonLine struct {
 		Line          string `json:"line"` // person
 		ID            string `json:"id"`
 		Name          string `json:"name"`
@@ -54,7 +55,8 @@ type (
 		SecondFactor  string `json:"second_factor"`
 		CanCreateKeys bool   `json:"can_create_keys"`
 	}
-	creatingLine struct {
+	// A CreatingLine is a time in which somebody could create keys.
+	CreatingLine struct {
 		Line    string  `json:"line"` // could_create_keys
 		ID      string  `json:"id"`
 		Name    string  `json:"name"`
@@ -123,11 +125,11 @@ func packOf(h *history, head headLine, used map[uuid.UUID]time.Time, until time.
 	head.Workspace, head.People, head.Keys = h.name, len(members), len(keys)
 	lines := []any{head}
 	for _, m := range members {
-		lines = append(lines, personLine{"person", m.ID, m.Name, m.Email, m.Role, m.Since, m.Disabled, noFactor, m.creates()})
+		lines = append(lines, PersonLine{"person", m.ID, m.Name, m.Email, m.Role, m.Since, m.Disabled, noFactor, m.creates()})
 	}
 	for _, m := range people {
 		for _, s := range m.Spans {
-			line := creatingLine{"could_create_keys", m.ID, m.Name, s.Role, s.From, nil, s.EndedBy}
+			line := CreatingLine{"could_create_keys", m.ID, m.Name, s.Role, s.From, nil, s.EndedBy}
 			if s.Until != "" {
 				line.Until = &s.Until
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -202,6 +203,31 @@ func (s *Store) Find(ctx context.Context, workspace, reader, id uuid.UUID) (revi
 		err = errNoReview
 	}
 	return review, wrap(err, "find a review")
+}
+
+// People returns what a review tells of people: the members, and who could create
+// keys when.
+func (s *Store) People(ctx context.Context, workspace, review uuid.UUID) (people []PersonLine, creating []CreatingLine, err error) {
+	const query = `SELECT head FROM access_reviews WHERE workspace_id = $1 AND id = $2`
+	var head string
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &head, query, workspace, review) })
+	for line := range strings.Lines(head) {
+		var kind struct{ Line string }
+		err = errors.Join(err, json.Unmarshal([]byte(line), &kind))
+		switch kind.Line {
+		case "person":
+			people, err = decoded(people, line, err)
+		case "could_create_keys":
+			creating, err = decoded(creating, line, err)
+		}
+	}
+	return people, creating, wrap(err, "read the people of a review")
+}
+
+func decoded[T any](list []T, line string, err error) ([]T, error) {
+	var next T
+	err = errors.Join(err, json.Unmarshal([]byte(line), &next))
+	return append(list, next), err
 }
 
 // linesAtOnce is how many lines are read from the database at a time.
