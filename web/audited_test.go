@@ -40,6 +40,8 @@ var elsewhere = map[string]string{
 	"POST /w/{workspace}/keys/{key}/suspect/end":       "internal/inbox/suspect_test.go",
 	"POST /w/{workspace}/signals/erase":                "internal/inbox/erase_test.go",
 	"POST /handover/{link}/saved":                      "internal/keyring/handover_test.go",
+	"POST /w/{workspace}/reviews":                      "internal/evidence/review_test.go",
+	"POST /w/{workspace}/reviews/{review}/answer":      "internal/evidence/review_test.go",
 }
 
 // TestEveryChangeIsAudited does, with success, what each route does that is no GET,

@@ -69,6 +69,15 @@ var expected = map[string]struct {
 	"POST /w/{workspace}/batches/{batch}":      {303, 403, ""},
 	"POST /w/{workspace}/batches/{batch}/undo": {303, 403, ""},
 
+	"GET /w/{workspace}/keys/{key}/passport":      {200, 200, ""},
+	"GET /w/{workspace}/keys/{key}/passport.json": {200, 200, ""},
+	"GET /w/{workspace}/reviews":                  {200, 200, ""},
+	"POST /w/{workspace}/reviews":                 {403, 422, "covers="},
+	"GET /w/{workspace}/reviews/{review}":         {200, 200, ""},
+	"GET /w/{workspace}/reviews/{review}/file":    {403, 200, ""},
+	"GET /w/{workspace}/reviews/{review}/answer":  {303, 403, ""}, // of no key
+	"POST /w/{workspace}/reviews/{review}/answer": {422, 403, ""},
+
 	"GET /w/{workspace}/deliveries/export": {200, 200, ""},
 	"GET /w/{workspace}/deliveries/tail":   {200, 200, ""},
 
@@ -96,6 +105,7 @@ var expected = map[string]struct {
 
 // forManagers says what owner and admin get where a member may not.
 var forManagers = map[string]int{
+	"POST /w/{workspace}/reviews": 422, "GET /w/{workspace}/reviews/{review}/file": 200,
 	"GET /w/{workspace}/keys/import": 200, "POST /w/{workspace}/keys/import": 422,
 	"GET /w/{workspace}/keys/{key}/suspect": 200, "POST /w/{workspace}/keys/{key}/suspect": 422,
 	"POST /w/{workspace}/keys/{key}/suspect/end": 404, // there is none
@@ -157,7 +167,7 @@ func TestRoles(t *testing.T) {
 		ask := func(c *client, slug, key string) answer {
 			method, path, _ := strings.Cut(pattern, " ")
 			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{request}", key, "{$}", "").Replace(path)
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{review}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			if strings.HasSuffix(path, "/tail") {
 				method = http.MethodHead // it has no end; the way in is the same
@@ -247,6 +257,8 @@ func (s *stage) state() (rows []string) {
 		UNION ALL SELECT 'import ' || id FROM import_drafts
 		UNION ALL SELECT 'link ' || id || recipient || coalesce(used_at::text, '') || coalesce(withdrawn_at::text, '') || coalesce(saved_at::text, '') FROM key_handovers
 		UNION ALL SELECT 'mark ' || id || coalesce(ended_at::text, '') FROM suspect_ranges
+		UNION ALL SELECT 'review ' || id FROM access_reviews
+		UNION ALL SELECT 'answer ' || review_id || webhook_key_id || answer || note FROM access_review_lines
 		UNION ALL SELECT 'erasure ' || id FROM erasures
 		UNION ALL SELECT 'nonce ' || nonce FROM form_nonces ORDER BY 1`
 	if err := s.Raw().Select(&rows, query); err != nil {
@@ -266,7 +278,7 @@ func TestCrossOrigin(t *testing.T) {
 		if method != http.MethodPost {
 			continue
 		}
-		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String(), "{batch}", s.home.batch.String()).Replace(path)
+		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String(), "{batch}", s.home.batch.String(), "{review}", s.home.review.String()).Replace(path)
 		if path == "/sign-out" || path == "/csp-report" {
 			path += "?" // asked like the others, but it would end the session
 		}

@@ -147,6 +147,11 @@ func (s *Server) trailOf(r *http.Request, m account.Member, id uuid.UUID) ([]vie
 	if err != nil {
 		return nil, err
 	}
+	return s.trailEntriesOf(r, entries)
+}
+
+// trailEntriesOf shows entries as pages do.
+func (s *Server) trailEntriesOf(r *http.Request, entries []audit.Entry) ([]views.TrailEntry, error) {
 	var actors []string
 	for _, entry := range entries {
 		if entry.ActorKind == audit.User {
@@ -176,7 +181,7 @@ func changes(entry audit.Entry) []views.Change {
 	}
 	var list []views.Change
 	for field := range after {
-		if field != "owner_id" && field != "active" {
+		if field != "owner_id" && field != "active" && field != "review" {
 			list = append(list, views.Change{Field: field, Before: readable(before[field]), After: readable(after[field])})
 		}
 	}

@@ -66,6 +66,8 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/batches/{batch}", Permission: account.EditKeys, member: s.runBatch},
 		{Pattern: "POST /w/{workspace}/batches/{batch}/undo", Permission: account.EditKeys, member: s.undoBatch},
 		{Pattern: "GET /w/{workspace}/keys/{key}", Permission: account.ViewKeys, member: s.showKey},
+		{Pattern: "GET /w/{workspace}/keys/{key}/passport", Permission: account.ViewKeyTrail, member: s.showPassport},
+		{Pattern: "GET /w/{workspace}/keys/{key}/passport.json", Permission: account.ViewKeyTrail, member: s.exportPassport},
 		{Pattern: "GET /w/{workspace}/keys/{key}/deliveries", Permission: account.ViewKeys, member: s.showDeliveries, poll: true},
 		{Pattern: "GET /w/{workspace}/keys/{key}/first", Permission: account.ViewKeys, member: s.showFirst, poll: true, stays: true},
 		{Pattern: "POST /w/{workspace}/keys/{key}/saved", Permission: account.CreateKeys, member: s.confirmSaved},
@@ -124,6 +126,13 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/tokens/{token}/deactivate", Permission: account.ManageTokens, member: s.askToDeactivateToken},
 		{Pattern: "POST /w/{workspace}/tokens/{token}/deactivate", Permission: account.ManageTokens, member: s.deactivateToken},
 		{Pattern: "POST /w/{workspace}/tokens/{token}/reactivate", Permission: account.ManageTokens, member: s.reactivateToken},
+
+		{Pattern: "GET /w/{workspace}/reviews", Permission: account.ViewKeys, member: s.showReviews},
+		{Pattern: "POST /w/{workspace}/reviews", Permission: account.ReviewAccess, member: s.makeReview},
+		{Pattern: "GET /w/{workspace}/reviews/{review}", Permission: account.ViewKeys, member: s.showReview},
+		{Pattern: "GET /w/{workspace}/reviews/{review}/file", Permission: account.ReviewAccess, member: s.exportReview},
+		{Pattern: "GET /w/{workspace}/reviews/{review}/answer", Permission: account.EditKeys, member: s.askForAnswer},
+		{Pattern: "POST /w/{workspace}/reviews/{review}/answer", Permission: account.EditKeys, member: s.answerReview},
 
 		{Pattern: "/", public: s.notFound},
 	}

@@ -21,6 +21,7 @@ import (
 
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
+	"keyhook/internal/evidence"
 	"keyhook/internal/fault"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
@@ -45,6 +46,7 @@ type Server struct {
 	keys     *keyring.Store
 	events   *inbox.Store
 	trail    *audit.Store
+	evidence *evidence.Store
 	log      *slog.Logger
 	cookies  *cookieStore
 	handler  http.Handler
@@ -56,8 +58,8 @@ type Server struct {
 }
 
 // NewServer returns a Server.
-func NewServer(config Config, accounts *account.Store, keys *keyring.Store, events *inbox.Store, trail *audit.Store, log *slog.Logger) *Server {
-	s := &Server{config: config, accounts: accounts, keys: keys, events: events, trail: trail, log: log, cookies: newCookieStore(config.Secure)}
+func NewServer(config Config, accounts *account.Store, keys *keyring.Store, events *inbox.Store, trail *audit.Store, evidence *evidence.Store, log *slog.Logger) *Server {
+	s := &Server{config: config, accounts: accounts, keys: keys, events: events, trail: trail, evidence: evidence, log: log, cookies: newCookieStore(config.Secure)}
 	s.exports, s.draining = make(chan struct{}, exportsAtOnce), make(chan struct{})
 	s.tails = newTailHub(events, keys, log)
 	mux := http.NewServeMux()

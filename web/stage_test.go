@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
+	"keyhook/internal/evidence"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 	"keyhook/internal/pgtest"
@@ -37,6 +39,7 @@ type stage struct {
 	server   *httptest.Server
 	accounts *account.Store
 	keys     *keyring.Store
+	evidence *evidence.Store
 
 	ingestion *postgres.DB
 	box       *seal.Box
@@ -63,6 +66,8 @@ type workspace struct {
 	token keyring.Token
 	at    uuid.UUID // a signal
 	batch uuid.UUID // of its key, to be deactivated
+
+	review uuid.UUID // of today
 }
 
 // named is the id of what a route's pattern names.
@@ -74,6 +79,8 @@ func (w workspace) named(pattern string) string {
 		return w.at.String()
 	case strings.Contains(pattern, "{batch}"):
 		return w.batch.String()
+	case strings.Contains(pattern, "{review}"):
+		return w.review.String()
 	}
 	return w.key.ID.String()
 }
@@ -89,6 +96,11 @@ func newStageOn(t *testing.T, db *pgtest.Database, change ...func(*web.Config)) 
 	box, log, console := pgtest.Box(t), pgtest.Log(t), s.Console()
 	s.box, s.ingestion = box, s.Ingestion()
 	s.accounts, s.keys = account.NewStore(console, box, log), keyring.NewStore(console, box)
+	signer, err := audit.OpenSigner(filepath.Join(t.TempDir(), "audit.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.evidence = evidence.NewStore(console, audit.NewStore(console), inbox.NewStore(console, box), signer)
 	config := web.Config{
 		PublicURL: "http://127.0.0.1", HooksURL: "http://hooks.example", MaxBody: "1 MiB",
 		ClientAddr: func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
@@ -96,7 +108,7 @@ func newStageOn(t *testing.T, db *pgtest.Database, change ...func(*web.Config)) 
 	for _, c := range change {
 		c(&config)
 	}
-	s.web = web.NewServer(config, s.accounts, s.keys, inbox.NewStore(console, box), audit.NewStore(console), log)
+	s.web = web.NewServer(config, s.accounts, s.keys, inbox.NewStore(console, box), audit.NewStore(console), s.evidence, log)
 	s.server = httptest.NewServer(s.web)
 	t.Cleanup(s.server.Close)
 	s.home, s.foreign = s.newWorkspace("Home"), s.newWorkspace("Foreign")
@@ -121,6 +133,14 @@ func (s *stage) newWorkspace(name string) workspace {
 	}
 	made := workspace{id: w.ID, slug: w.Slug, owner: owner, key: issued.Key, token: token.Token}
 	if made.batch, err = s.keys.Choose(s.t.Context(), by, keyring.BatchDeactivate, keyring.Filter{}); err != nil {
+		s.t.Fatal(err)
+	}
+	made.review = uuid.Must(uuid.NewV7())
+	span, err := evidence.ParseSpan(time.Now().UTC().Format(time.DateOnly), time.Now())
+	if err == nil {
+		err = s.evidence.Make(s.t.Context(), by, made.review, span)
+	}
+	if err != nil {
 		s.t.Fatal(err)
 	}
 	made.at = s.arrive(made, "order.created", "application/json", `{"id":1}`)

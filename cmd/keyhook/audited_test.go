@@ -36,7 +36,7 @@ type method struct {
 func TestStoresRecordWhatTheyChange(t *testing.T) {
 	t.Parallel()
 	seen := 0
-	for _, pkg := range []string{"account", "keyring"} {
+	for _, pkg := range []string{"account", "keyring", "evidence"} {
 		for name, m := range storeMethods(t, pkg) {
 			reason := unrecorded[pkg+"."+name]
 			switch silent := m.writes && (!m.takesActor || !m.records); {

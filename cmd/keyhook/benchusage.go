@@ -114,7 +114,7 @@ func (c *benchUsageCmd) console(ctx context.Context, lab *laboratory) (*bench.Co
 		return nil, err
 	}
 	accounts := account.NewStore(db, box, lab.log)
-	server := web.NewServer(web.Config{ClientAddr: func(r *http.Request) netip.Addr { return ingest.ClientAddr(r, nil) }}, accounts, keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), slog.New(slog.DiscardHandler))
+	server := web.NewServer(web.Config{ClientAddr: func(r *http.Request) netip.Addr { return ingest.ClientAddr(r, nil) }}, accounts, keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), nil, slog.New(slog.DiscardHandler))
 	asked, err := bench.Serve(server, lab.pool)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 // mayImport is the drawing of docs/architecture.md: which of our packages each
 // of ours may import. cmd/keyhook may import all of them.
 var mayImport = map[string][]string{
-	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "fault", "oneline", "sheet", "static"},
+	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "evidence", "fault", "oneline", "sheet", "static"},
 	"web/api":            {"keyring", "inbox", "postgres", "fault"},
 	"web/api/client":     {},
 	"views":              {"static"},
@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"internal/demo":      {"account", "keyring", "audit", "postgres"},
 	"internal/bench":     {"account", "keyring", "inbox", "ingest", "audit", "instance", "seal", "postgres", "pgembed", "migrations"},
 	"internal/audit":     {"postgres"},
+	"internal/evidence":  {"account", "keyring", "inbox", "audit", "postgres", "fault", "oneline"},
 	"cmd/keyhook/e2e":    {},
 	"internal/pgtest":    {"postgres", "migrations", "pgembed", "seal"},
 	"internal/signature": {},

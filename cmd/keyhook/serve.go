@@ -18,6 +18,7 @@ import (
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
 	"keyhook/internal/config"
+	"keyhook/internal/evidence"
 	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
@@ -184,7 +185,8 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 		ingest.Config{DocsURL: on.hooksURL(), MaxBody: int64(c.MaxBody), TrustedProxies: c.Proxies},
 		h.cache, h.writer, counted, log)
 	h.notices = newNotices(h.keys, inbox.NewStore(h.console, box), h.metrics)
-	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
+	events, trail := inbox.NewStore(h.console, box), audit.NewStore(h.console)
+	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, events, trail, evidence.NewStore(h.console, trail, events, h.signing.signer), log)
 	h.api = api.NewServer(api.Config{DocsURL: on.publicURL, Secure: c.secure()}, h.reading, keyring.NewStore(h.reading, box), inbox.NewStore(h.reading, box), log)
 	h.metrics.MustRegister(h.api.Gauges())
 	return h, nil

@@ -49,7 +49,12 @@ const (
 	TokenDeactivated Action = "token.deactivated"
 	TokenReactivated Action = "token.reactivated"
 
-	TrailExported Action = "audit.exported"
+	TrailExported    Action = "audit.exported"
+	PassportExported Action = "key.passport_exported" // all that the trail and the counts tell of a key
+
+	ReviewMade     Action = "review.made" // an access review, with its signed file
+	ReviewExported Action = "review.exported"
+	ReviewAnswered Action = "review.answered" // of one key: keep or deactivate
 
 	RetentionChanged Action = "workspace.retention_changed"
 	PayloadViewed    Action = "signal.payload_viewed"

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/ed25519"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,20 +32,11 @@ type Checkpoint struct {
 
 // Encode returns the bytes that the signature covers, made like an entry's.
 func (c Checkpoint) Encode() []byte {
-	var b bytes.Buffer
-	put := func(field string) {
-		b.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
-		b.WriteString(field)
-	}
-	for _, field := range []string{"keyhook/checkpoint/v1", strconv.FormatInt(c.Number, 10), c.At, c.KeyID, string(c.PublicKey)} {
-		put(field)
-	}
+	fields := []string{"keyhook/checkpoint/v1", strconv.FormatInt(c.Number, 10), c.At, c.KeyID, string(c.PublicKey)}
 	for _, head := range c.Heads {
-		put(head.Chain)
-		put(strconv.FormatInt(head.Seq, 10))
-		put(string(head.Hash))
+		fields = append(fields, head.Chain, strconv.FormatInt(head.Seq, 10), string(head.Hash))
 	}
-	return b.Bytes()
+	return encode(fields...)
 }
 
 var errSignature = errors.New("its signature does not hold")
