@@ -20,8 +20,8 @@ import (
 	"keyhook/internal/config"
 	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
-	"keyhook/internal/mail"
 	"keyhook/internal/keyring"
+	"keyhook/internal/mail"
 	"keyhook/internal/postgres"
 	"keyhook/migrations"
 	"keyhook/web"
@@ -89,7 +89,8 @@ type house struct {
 	writer   *ingest.Writer
 	rollup   *ingest.Rollup
 	hooks    *ingest.Handler
-	upkeep   *inbox.Store // partitions and retention
+	upkeep   *inbox.Store   // partitions and retention
+	estates  *account.Store // workspaces that are being deleted
 	web      *web.Server
 	api      *api.Server
 	signing  *signing
@@ -137,6 +138,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.forget) })
 	workers.Go(func() { every(working, time.Second, log, "erase payloads", h.upkeep.Erase) })
+	workers.Go(func() { every(working, time.Second, log, "erase deleted workspaces", h.estates.EraseDeleted) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
 	workers.Go(func() { every(working, time.Minute, log, "forget unfinished imports", h.keys.SweepImports) })
 	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
@@ -174,7 +176,7 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	registerPools(h.metrics, h.console, h.ingestion, h.reading, h.maintenance, h.pulse)
 
 	h.accounts, h.keys = account.NewStore(h.console, box, log), keyring.NewStore(h.console, box)
-	h.upkeep = inbox.NewStore(h.maintenance, box)
+	h.upkeep, h.estates = inbox.NewStore(h.maintenance, box), account.NewStore(h.maintenance, box, log)
 	if err := h.upkeep.EnsureWeeks(ctx); err != nil {
 		return nil, err
 	}
