@@ -63,6 +63,9 @@ type workspace struct {
 	token keyring.Token
 	at    uuid.UUID // a signal
 	batch uuid.UUID // of its key, to be deactivated
+
+	member     uuid.UUID // somebody in it, beside the owner
+	invitation uuid.UUID
 }
 
 // named is the id of what a route's pattern names.
@@ -74,6 +77,10 @@ func (w workspace) named(pattern string) string {
 		return w.at.String()
 	case strings.Contains(pattern, "{batch}"):
 		return w.batch.String()
+	case strings.Contains(pattern, "{member}"):
+		return w.member.String()
+	case strings.Contains(pattern, "{invitation}"):
+		return w.invitation.String()
 	}
 	return w.key.ID.String()
 }
@@ -118,6 +125,13 @@ func (s *stage) newWorkspace(name string) workspace {
 	if made.batch, err = s.keys.Choose(s.t.Context(), by, keyring.BatchDeactivate, keyring.Filter{}); err != nil {
 		s.t.Fatal(err)
 	}
+	made.member = s.newUser(name + " member")
+	s.Raw().MustExec(`INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, 'member')`, w.ID, made.member)
+	invited, err := s.accounts.Invite(s.t.Context(), by, strings.ToLower(name)+"@example.org", account.RoleMember)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	made.invitation = invited[0].ID
 	made.at = s.arrive(made, "order.created", "application/json", `{"id":1}`)
 	return made
 }
