@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"internal/signature": {},
 	"internal/seal":      {},
 	"internal/mail":      {},
+	"internal/mailtest":  {},
 	"internal/oneline":   {},
 	"internal/slug":      {},
 	"internal/sheet":     {"fault"},
@@ -52,7 +53,8 @@ var onlyFor = map[string][]string{
 	"pgregory.net/rapid":                             {},
 	"golang.org/x/crypto/argon2":                     {"internal/account"},
 	"github.com/wneessen/go-mail":                    {"internal/mail"},
-	"github.com/emersion/go-smtp":                    {},
+	"github.com/emersion/go-smtp":                    {"internal/mailtest"},
+	"keyhook/internal/mailtest":                      {},
 	"github.com/prometheus/client_golang/prometheus": {"cmd/keyhook", "internal/ingest", "web/api"},
 }
 
