@@ -103,6 +103,9 @@ END
 $$;
 -- +migrate StatementEnd
 
+REVOKE EXECUTE ON FUNCTION erase_workspace_rows FROM PUBLIC; -- it asks nobody whether the workspace is being deleted
+SELECT allow('keyhook_console', 'EXECUTE', 'FUNCTION erase_workspace_rows(uuid, uuid, integer)');
+
 -- +migrate Down
 DROP FUNCTION erase_workspace_rows;
 DROP TRIGGER webhook_keys_workspace_in_use ON webhook_keys;
