@@ -42,6 +42,17 @@ var elsewhere = map[string]string{
 	"POST /handover/{link}/saved":                      "internal/keyring/handover_test.go",
 	"POST /w/{workspace}/reviews":                      "internal/evidence/review_test.go",
 	"POST /w/{workspace}/reviews/{review}/answer":      "internal/evidence/review_test.go",
+
+	"POST /w/{workspace}/members/{member}/role":             "internal/account/members_test.go",
+	"POST /w/{workspace}/members/{member}/remove":           "web/members_test.go",
+	"POST /w/{workspace}/members/leave":                     "web/members_test.go",
+	"POST /w/{workspace}/members/handover":                  "internal/account/members_test.go",
+	"POST /w/{workspace}/invitations":                       "internal/account/invitation_test.go",
+	"POST /w/{workspace}/invitations/{invitation}/resend":   "web/invitations_test.go",
+	"POST /w/{workspace}/invitations/{invitation}/withdraw": "web/invitations_test.go",
+	"POST /invitation":                                      "internal/account/invitation_test.go",
+	"POST /w/{workspace}/settings":                          "internal/account/workspace_test.go",
+	"POST /w/{workspace}/settings/delete":                   "internal/account/workspace_test.go",
 }
 
 // TestEveryChangeIsAudited does, with success, what each route does that is no GET,

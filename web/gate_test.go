@@ -101,6 +101,30 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/tokens/{token}/deactivate":  {403, 403, ""},
 	"POST /w/{workspace}/tokens/{token}/deactivate": {403, 403, ""},
 	"POST /w/{workspace}/tokens/{token}/reactivate": {403, 403, ""},
+
+	"GET /w/{workspace}/members":                            {200, 200, ""},
+	"POST /w/{workspace}/members/{member}/role":             {403, 403, "role=auditor"},
+	"GET /w/{workspace}/members/{member}/remove":            {403, 403, ""},
+	"POST /w/{workspace}/members/{member}/remove":           {403, 403, ""},
+	"GET /w/{workspace}/members/leave":                      {200, 200, ""},
+	"POST /w/{workspace}/members/leave":                     {303, 303, ""},
+	"GET /w/{workspace}/members/handover":                   {403, 403, ""},
+	"POST /w/{workspace}/members/handover":                  {403, 403, "to="},
+	"GET /w/{workspace}/invitations/new":                    {403, 403, ""},
+	"POST /w/{workspace}/invitations":                       {403, 403, "emails="},
+	"POST /w/{workspace}/invitations/{invitation}/resend":   {403, 403, ""},
+	"POST /w/{workspace}/invitations/{invitation}/withdraw": {403, 403, ""},
+	"GET /w/{workspace}/settings":                           {403, 403, ""},
+	"POST /w/{workspace}/settings":                          {403, 403, "name="},
+	"GET /w/{workspace}/settings/delete":                    {403, 403, ""},
+	"POST /w/{workspace}/settings/delete":                   {403, 403, "confirm=no"},
+}
+
+// forOwners says what an owner gets where an admin may not, or gets something else.
+var forOwners = map[string]int{
+	"GET /w/{workspace}/members/handover": 200, "POST /w/{workspace}/members/handover": 422,
+	"GET /w/{workspace}/settings/delete": 200, "POST /w/{workspace}/settings/delete": 422,
+	"POST /w/{workspace}/members/leave": 409, // the last one
 }
 
 // forManagers says what owner and admin get where a member may not.
@@ -116,13 +140,17 @@ var forManagers = map[string]int{
 	"GET /w/{workspace}/tokens":                        200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
 	"GET /w/{workspace}/tokens/{token}": 200, "GET /w/{workspace}/tokens/{token}/deactivate": 200,
 	"POST /w/{workspace}/tokens/{token}/deactivate": 303, "POST /w/{workspace}/tokens/{token}/reactivate": 303,
+	"POST /w/{workspace}/members/{member}/role": 303, "GET /w/{workspace}/members/{member}/remove": 200, "POST /w/{workspace}/members/{member}/remove": 303,
+	"GET /w/{workspace}/invitations/new": 200, "POST /w/{workspace}/invitations": 422,
+	"POST /w/{workspace}/invitations/{invitation}/resend": 200, "POST /w/{workspace}/invitations/{invitation}/withdraw": 303,
+	"GET /w/{workspace}/settings": 200, "POST /w/{workspace}/settings": 422,
 }
 
 // open are the routes that need no workspace.
 var open = []string{
 	"GET /static/", "POST /csp-report", "POST /preferences/theme", "GET /docs/send", "GET /docs/errors", "GET /docs/read", "GET /docs", "GET /setup", "POST /setup",
 	"GET /password", "POST /password", "GET /sign-in", "POST /sign-in", "POST /sign-out", "GET /{$}", "GET /account/password",
-	"GET /handover/{link}", "POST /handover/{link}", "GET /handover/{link}/first", "POST /handover/{link}/saved",
+	"GET /handover/{link}", "POST /handover/{link}", "GET /handover/{link}/first", "POST /handover/{link}/saved", "GET /invitation", "POST /invitation",
 	"POST /account/password", "GET /workspaces", "GET /workspaces/new", "POST /workspaces", "/",
 }
 
@@ -151,10 +179,20 @@ func TestRoles(t *testing.T) {
 	ended := s.signIn(s.home.owner)
 	s.Raw().MustExec(`UPDATE sessions SET last_seen_at = now() - interval '31 minutes' WHERE user_id = $1`, s.home.owner)
 
-	insiders := map[string]*client{"owner": s.signIn(s.home.owner), "admin": s.signIn(s.join("admin")), "member": s.signIn(member), "auditor": s.signIn(auditor)}
+	admin := s.join("admin")
+	insiders := map[string]*client{"owner": s.signIn(s.home.owner), "admin": s.signIn(admin), "member": s.signIn(member), "auditor": s.signIn(auditor)}
 	strangers := map[string]*client{"another workspace's owner": s.signIn(s.foreign.owner), "a removed member": s.signIn(removed)}
 	nobodies := map[string]*client{"nobody": s.client(), "a disabled user": gone, "an ended session": ended}
 
+	// What the one before took away or changed is there again for the next.
+	everybody := map[string]uuid.UUID{"member": member, "auditor": auditor, "admin": admin}
+	revive := func() {
+		for role, user := range everybody {
+			s.Raw().MustExec(`INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, s.home.id, user, role)
+		}
+		s.Raw().MustExec(`INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, 'member') ON CONFLICT DO NOTHING`, s.home.id, s.home.member)
+		s.Raw().MustExec(`UPDATE invitations SET withdrawn_at = NULL`)
+	}
 	for _, pattern := range s.web.Patterns() {
 		if slices.Contains(open, pattern) {
 			continue
@@ -168,6 +206,7 @@ func TestRoles(t *testing.T) {
 			method, path, _ := strings.Cut(pattern, " ")
 			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{request}", key, "{$}", "").Replace(path)
 			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{review}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{member}", key, "{invitation}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			if strings.HasSuffix(path, "/tail") {
 				method = http.MethodHead // it has no end; the way in is the same
@@ -183,10 +222,15 @@ func TestRoles(t *testing.T) {
 			if who == "auditor" {
 				status = want.auditor
 			}
+			if owners, ok := forOwners[pattern]; ok && who == "owner" {
+				status = owners
+			}
+			revive()
 			if got := ask(c, s.home.slug, own); got.StatusCode != status {
 				t.Errorf("%s for %s = %d, want %d\n%.300s", pattern, who, got.StatusCode, status, got.body)
 			}
 		}
+		revive()
 		before := s.state()
 		for who, c := range insiders {
 			allowed := want.member != 403 && (who != "auditor" || want.auditor != 403) || forManagers[pattern] != 0 && (who == "owner" || who == "admin")
@@ -252,8 +296,9 @@ func (s *stage) state() (rows []string) {
 		UNION ALL SELECT 'credential ' || id || coalesce(expires_at::text, '') || coalesce(ended_at::text, '') || coalesce(leaked_at::text, '') || (sealed IS NULL) FROM webhook_key_credentials
 		UNION ALL SELECT 'entry ' || chain || seq FROM audit_log
 		UNION ALL SELECT 'user ' || id || name FROM users
-		UNION ALL SELECT 'workspace ' || id || name FROM workspaces
+		UNION ALL SELECT 'workspace ' || id || name || coalesce(deleting_at::text, '') FROM workspaces
 		UNION ALL SELECT 'member ' || workspace_id || user_id || role FROM memberships
+		UNION ALL SELECT 'invitation ' || id || token_hash::text || coalesce(used_at::text, '') || coalesce(withdrawn_at::text, '') FROM invitations
 		UNION ALL SELECT 'import ' || id FROM import_drafts
 		UNION ALL SELECT 'link ' || id || recipient || coalesce(used_at::text, '') || coalesce(withdrawn_at::text, '') || coalesce(saved_at::text, '') FROM key_handovers
 		UNION ALL SELECT 'mark ' || id || coalesce(ended_at::text, '') FROM suspect_ranges

@@ -50,6 +50,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, m account.Member, 
 	p.CanManageTokens, p.CanManageWorkspace = m.Can(account.ManageTokens), m.Can(account.ManageWorkspace)
 	p.CanMarkSuspect, p.CanErase = m.Can(account.MarkSuspect), m.Can(account.ErasePayloads)
 	p.CanHandOver, p.CanReview = m.Can(account.HandOverKeys), m.Can(account.ReviewAccess)
+	p.CanManageMembers = m.Can(account.ManageMembers)
 	for i := range p.Workspaces {
 		p.Workspaces[i].Current = p.Workspaces[i].Slug == m.Workspace.Slug
 	}

@@ -15,6 +15,7 @@ type route struct {
 	poll       bool               // asked by an open page again and again: nobody's doing, so no sign of life
 	upload     bool               // may be sent a file
 	stays      bool               // asked by a page that must not be left because a session has ended
+	fresh      string             // what it does, if who does it must have said lately who they are; never for stopping something
 
 	raw    http.Handler  // files
 	public handler       // anybody
@@ -42,6 +43,8 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /handover/{link}", public: s.takeHandover},
 		{Pattern: "GET /handover/{link}/first", public: s.showHandedFirst},
 		{Pattern: "POST /handover/{link}/saved", public: s.confirmHandedOver},
+		{Pattern: "GET /invitation", public: s.showInvitation},
+		{Pattern: "POST /invitation", public: s.join},
 		{Pattern: "GET /sign-in", public: s.showSignIn},
 		{Pattern: "POST /sign-in", public: s.signIn},
 		{Pattern: "POST /sign-out", public: s.signOut},
@@ -133,6 +136,23 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/reviews/{review}/file", Permission: account.ReviewAccess, member: s.exportReview},
 		{Pattern: "GET /w/{workspace}/reviews/{review}/answer", Permission: account.EditKeys, member: s.askForAnswer},
 		{Pattern: "POST /w/{workspace}/reviews/{review}/answer", Permission: account.EditKeys, member: s.answerReview},
+		{Pattern: "GET /w/{workspace}/members", Permission: account.ViewMembers, member: s.showMembers},
+		{Pattern: "POST /w/{workspace}/members/{member}/role", Permission: account.ManageMembers, member: s.changeRole, fresh: "change a role"},
+		{Pattern: "GET /w/{workspace}/members/{member}/remove", Permission: account.ManageMembers, member: s.askToRemove},
+		{Pattern: "POST /w/{workspace}/members/{member}/remove", Permission: account.ManageMembers, member: s.removeMember},
+		{Pattern: "GET /w/{workspace}/members/leave", Permission: account.ViewMembers, member: s.askToLeave},
+		{Pattern: "POST /w/{workspace}/members/leave", Permission: account.ViewMembers, member: s.leave},
+		{Pattern: "GET /w/{workspace}/members/handover", Permission: account.DeleteWorkspace, member: s.askToGive},
+		{Pattern: "POST /w/{workspace}/members/handover", Permission: account.DeleteWorkspace, member: s.give, fresh: "hand over the workspace"},
+		{Pattern: "GET /w/{workspace}/invitations/new", Permission: account.ManageMembers, member: s.showInvite},
+		{Pattern: "POST /w/{workspace}/invitations", Permission: account.ManageMembers, member: s.invite, fresh: "invite people"},
+		{Pattern: "POST /w/{workspace}/invitations/{invitation}/resend", Permission: account.ManageMembers, member: s.resendInvitation, fresh: "make an invitation link"},
+		{Pattern: "POST /w/{workspace}/invitations/{invitation}/withdraw", Permission: account.ManageMembers, member: s.withdrawInvitation},
+
+		{Pattern: "GET /w/{workspace}/settings", Permission: account.ManageWorkspace, member: s.showSettings},
+		{Pattern: "POST /w/{workspace}/settings", Permission: account.ManageWorkspace, member: s.editWorkspace},
+		{Pattern: "GET /w/{workspace}/settings/delete", Permission: account.DeleteWorkspace, member: s.askToDeleteWorkspace},
+		{Pattern: "POST /w/{workspace}/settings/delete", Permission: account.DeleteWorkspace, member: s.deleteWorkspace, fresh: "delete the workspace"},
 
 		{Pattern: "/", public: s.notFound},
 	}

@@ -25,16 +25,18 @@ import (
 	"keyhook/internal/fault"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
+	"keyhook/internal/mail"
 )
 
 // A Config is what a Server must be told.
 type Config struct {
-	PublicURL  string // base of the console's addresses, no slash at the end
-	HooksURL   string // base of the addresses that senders are given
-	MaxBody    string // largest body that ingestion takes, for people: "1 MiB"
-	Secure     bool   // people use https: Secure cookies and HSTS
-	Operator   bool   // only who operates the instance may make workspaces
-	FixedHost  bool   // PublicURL was set by hand: other host names are refused
+	PublicURL  string       // base of the console's addresses, no slash at the end
+	HooksURL   string       // base of the addresses that senders are given
+	MaxBody    string       // largest body that ingestion takes, for people: "1 MiB"
+	Secure     bool         // people use https: Secure cookies and HSTS
+	Operator   bool         // only who operates the instance may make workspaces
+	FixedHost  bool         // PublicURL was set by hand: other host names are refused
+	Mail       *mail.Sender // nil: links are copied, not mailed
 	ClientAddr func(*http.Request) netip.Addr
 	TailCheck  time.Duration // how often it is asked whether a live tail's reader may still see it; 0: 5 s
 }

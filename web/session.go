@@ -99,7 +99,8 @@ const (
 	themeCookie = "kh_theme"
 	linkCookie  = "kh_link"
 
-	handoverCookie = "kh_handover"
+	handoverCookie   = "kh_handover"
+	invitationCookie = "kh_invitation"
 )
 
 // flash leaves a message for the next page.

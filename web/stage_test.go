@@ -68,6 +68,8 @@ type workspace struct {
 	batch uuid.UUID // of its key, to be deactivated
 
 	review uuid.UUID // of today
+	member     uuid.UUID // somebody in it, beside the owner
+	invitation uuid.UUID
 }
 
 // named is the id of what a route's pattern names.
@@ -81,6 +83,10 @@ func (w workspace) named(pattern string) string {
 		return w.batch.String()
 	case strings.Contains(pattern, "{review}"):
 		return w.review.String()
+	case strings.Contains(pattern, "{member}"):
+		return w.member.String()
+	case strings.Contains(pattern, "{invitation}"):
+		return w.invitation.String()
 	}
 	return w.key.ID.String()
 }
@@ -143,6 +149,13 @@ func (s *stage) newWorkspace(name string) workspace {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	made.member = s.newUser(name + " member")
+	s.Raw().MustExec(`INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, 'member')`, w.ID, made.member)
+	invited, err := s.accounts.Invite(s.t.Context(), by, strings.ToLower(name)+"@example.org", account.RoleMember)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	made.invitation = invited[0].ID
 	made.at = s.arrive(made, "order.created", "application/json", `{"id":1}`)
 	return made
 }

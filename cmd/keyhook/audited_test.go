@@ -14,6 +14,7 @@ import (
 // unrecorded are the Store methods that write without an entry, and why.
 var unrecorded = map[string]string{
 	"account.Session":      "notes that a session is in use",
+	"account.EraseDeleted": "goes on with a deletion that is recorded, and records its end in the name of who asked for it",
 	"account.Sweep":        "removes sessions and links that have run out",
 	"account.SumRefused":   "the system records what it takes, in entries of its own",
 	"keyring.Choose":       "lists keys for a batch, and changes none",

@@ -27,6 +27,7 @@ const (
 	ImportKeys                            // bring in keys made elsewhere
 	HandOverKeys                          // make and withdraw hand-over links
 	ManageTokens                          // see, make, deactivate and reactivate tokens for programs
+	ViewMembers                           // see who belongs, and leave
 	ManageMembers                         // invite, change roles, remove
 	ManageWorkspace                       // settings
 	DeleteWorkspace                       // delete, hand over
@@ -47,6 +48,7 @@ var may = map[Permission][]Role{
 	ImportKeys:      {Owner, Admin},
 	HandOverKeys:    {Owner, Admin},
 	ManageTokens:    {Owner, Admin},
+	ViewMembers:     everybody,
 	ManageMembers:   {Owner, Admin},
 	ManageWorkspace: {Owner, Admin},
 	DeleteWorkspace: {Owner},

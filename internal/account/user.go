@@ -1,6 +1,6 @@
 // Package account knows people: users, how they prove who they are, the
 // workspaces they belong to and as what. It owns the tables users, workspaces,
-// memberships, sessions, one_time_links and sign_in_failures.
+// memberships, invitations, sessions, one_time_links and sign_in_failures.
 //
 // Passwords and tokens are stored as hashes only, and an answer never tells
 // whether an e-mail address is known.
@@ -105,6 +105,19 @@ func (s *Store) CreateUser(ctx context.Context, by audit.Actor, email, name, pas
 }
 
 func insertUser(ctx context.Context, tx *sqlx.Tx, by audit.Actor, email, name, phc string) (User, error) {
+	user, err := addUser(ctx, tx, email, name, phc)
+	if err != nil {
+		return User{}, err
+	}
+	return user, recordNewUser(ctx, tx, by, user)
+}
+
+func recordNewUser(ctx context.Context, tx *sqlx.Tx, by audit.Actor, user User) error {
+	return recordUser(ctx, tx, by, audit.UserCreated, user, nil, audit.Fields{"email": user.Email, "name": user.Name})
+}
+
+// addUser adds a user without telling the trail.
+func addUser(ctx context.Context, tx *sqlx.Tx, email, name, phc string) (User, error) {
 	const insert = `
 		INSERT INTO users AS u (id, email, name, password_hash, password_changed_at)
 		VALUES ($1, $2, $3, nullif($4, ''), CASE WHEN $4 <> '' THEN now() END)
@@ -114,10 +127,8 @@ func insertUser(ctx context.Context, tx *sqlx.Tx, by audit.Actor, email, name, p
 		return User{}, err
 	}
 	var user User
-	if err := tx.GetContext(ctx, &user, insert, id, email, name, phc); err != nil {
-		return User{}, err
-	}
-	return user, recordUser(ctx, tx, by, audit.UserCreated, user, nil, audit.Fields{"email": email, "name": name})
+	err = tx.GetContext(ctx, &user, insert, id, email, name, phc)
+	return user, err
 }
 
 // DisableUser keeps a user out and ends their sessions. What they made stays.
@@ -147,7 +158,9 @@ func (s *Store) DisableUser(ctx context.Context, by audit.Actor, email string) e
 // came in with those, and the audit trail stay. A workspace's last owner stays too.
 func (s *Store) DeleteUser(ctx context.Context, by audit.Actor, id uuid.UUID) error {
 	const query = `SELECT ` + userColumns + ` FROM users AS u WHERE u.id = $1 FOR UPDATE`
-	const owned = `SELECT workspace_id FROM memberships WHERE user_id = $1 AND role = 'owner' ORDER BY workspace_id`
+	const owned = `
+		SELECT m.workspace_id FROM memberships AS m JOIN workspaces AS w ON w.id = m.workspace_id
+		WHERE m.user_id = $1 AND m.role = 'owner' AND w.deleting_at IS NULL ORDER BY m.workspace_id`
 	const lock = `SELECT id FROM workspaces WHERE created_by = $1 ORDER BY id FOR NO KEY UPDATE`
 	const remove = `DELETE FROM users WHERE id = $1`
 	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
@@ -212,14 +225,22 @@ const (
 func checkPerson(email, name string) (string, string, error) {
 	var faults []*fault.Error
 	email = strings.TrimSpace(email)
-	address, err := mail.ParseAddress(email)
-	if err != nil || address.Address != email || len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, unicode.IsControl) {
-		faults = append(faults, fault.On("email", fault.Invalid, "Write an e-mail address like ada@example.com."))
+	if f := checkEmail(email); f != nil {
+		faults = append(faults, f)
 	}
 	if f := checkName("name", name); f != nil {
 		faults = append(faults, f)
 	}
 	return email, oneline.Fold(name), fault.Join(faults)
+}
+
+// checkEmail says what is wrong with an e-mail address.
+func checkEmail(email string) *fault.Error {
+	address, err := mail.ParseAddress(email)
+	if err != nil || address.Address != email || len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, unicode.IsControl) {
+		return fault.On("email", fault.Invalid, "Write an e-mail address like ada@example.com.")
+	}
+	return nil
 }
 
 // checkName says what is wrong with a name that was typed, before it is folded.

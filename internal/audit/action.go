@@ -18,9 +18,17 @@ const (
 	SignInRefused   Action = "user.sign_in_refused"
 
 	WorkspaceCreated Action = "workspace.created"
-	WorkspaceDeleted Action = "workspace.deleted"
+	WorkspaceEdited  Action = "workspace.edited"
+	WorkspaceDeleted Action = "workspace.deleted" // its rows may still be there for a while
+	WorkspaceErased  Action = "workspace.erased"  // now they are gone
 	MemberAdded      Action = "member.added"
+	RoleChanged      Action = "member.role_changed"
 	MemberRemoved    Action = "member.removed"
+
+	InvitationMade      Action = "invitation.made" // a link by which its recipient becomes a member
+	InvitationRenewed   Action = "invitation.renewed"
+	InvitationUsed      Action = "invitation.used"
+	InvitationWithdrawn Action = "invitation.withdrawn"
 
 	KeyCreated       Action = "key.created"
 	KeyImported      Action = "key.imported"
