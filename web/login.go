@@ -15,7 +15,7 @@ func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.accounts.Session(r.Context(), s.cookies.token(r)); err == nil {
 		return redirect(w, r, next)
 	}
-	return render(w, r, http.StatusOK, views.SignIn(views.SignInPage{Page: s.bare(w, r, "Sign in"), Next: next}))
+	return render(w, r, http.StatusOK, views.SignIn(views.SignInPage{CanMail: s.config.Mail != nil, Page: s.bare(w, r, "Sign in"), Next: next}))
 }
 
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
@@ -29,7 +29,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 		return redirect(w, r, withNext(codePath, next))
 	}
 	if f, ok := fault.Of(err); err != nil && ok {
-		p := views.SignInPage{Page: s.bare(w, r, "Error: Sign in"), Email: email, Next: next, Message: f.Message}
+		p := views.SignInPage{CanMail: s.config.Mail != nil, Page: s.bare(w, r, "Error: Sign in"), Email: email, Next: next, Message: f.Message}
 		return render(w, r, f.Status(), views.SignIn(p))
 	}
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *Server) beginAgain(w http.ResponseWriter, r *http.Request, next string,
 	if !ok || f.Kind != fault.Unauthenticated {
 		return err
 	}
-	p := views.SignInPage{Page: s.bare(w, r, "Sign in"), Next: next, Message: f.Message}
+	p := views.SignInPage{CanMail: s.config.Mail != nil, Page: s.bare(w, r, "Sign in"), Next: next, Message: f.Message}
 	return render(w, r, f.Status(), views.SignIn(p))
 }
 

@@ -46,6 +46,8 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /handover/{link}/saved", public: s.confirmHandedOver},
 		{Pattern: "GET /sign-in", public: s.showSignIn},
 		{Pattern: "POST /sign-in", public: s.signIn},
+		{Pattern: "GET /forgot-password", public: s.showForgot},
+		{Pattern: "POST /forgot-password", public: s.askReset},
 		{Pattern: "GET /sign-in/code", public: s.showEnterCode},
 		{Pattern: "POST /sign-in/code", public: s.enterCode},
 		{Pattern: "POST /sign-out", public: s.signOut},

@@ -24,17 +24,19 @@ import (
 	"keyhook/internal/fault"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
+	"keyhook/internal/mail"
 	"keyhook/views"
 )
 
 // A Config is what a Server must be told.
 type Config struct {
-	PublicURL  string // base of the console's addresses, no slash at the end
-	HooksURL   string // base of the addresses that senders are given
-	MaxBody    string // largest body that ingestion takes, for people: "1 MiB"
-	Secure     bool   // people use https: Secure cookies and HSTS
-	Operator   bool   // only who operates the instance may make workspaces
-	FixedHost  bool   // PublicURL was set by hand: other host names are refused
+	PublicURL  string       // base of the console's addresses, no slash at the end
+	HooksURL   string       // base of the addresses that senders are given
+	MaxBody    string       // largest body that ingestion takes, for people: "1 MiB"
+	Secure     bool         // people use https: Secure cookies and HSTS
+	Operator   bool         // only who operates the instance may make workspaces
+	FixedHost  bool         // PublicURL was set by hand: other host names are refused
+	Mail       *mail.Sender // nil: links are copied, not mailed
 	ClientAddr func(*http.Request) netip.Addr
 	TailCheck  time.Duration // how often it is asked whether a live tail's reader may still see it; 0: 5 s
 }
@@ -51,6 +53,7 @@ type Server struct {
 	handler  http.Handler
 	mux      *http.ServeMux // behind the guards
 	exports  chan struct{} // one for each that runs
+	resets   chan struct{} // one for each that is being mailed
 	tails    *tailHub
 
 	drain    sync.Once
@@ -61,6 +64,7 @@ type Server struct {
 func NewServer(config Config, accounts *account.Store, keys *keyring.Store, events *inbox.Store, trail *audit.Store, log *slog.Logger) *Server {
 	s := &Server{config: config, accounts: accounts, keys: keys, events: events, trail: trail, log: log, cookies: newCookieStore(config.Secure)}
 	s.exports, s.draining = make(chan struct{}, exportsAtOnce), make(chan struct{})
+	s.resets = make(chan struct{}, resetsAtOnce)
 	s.tails = newTailHub(events, keys, log)
 	s.mux = http.NewServeMux()
 	for _, route := range s.routes() {

@@ -11,7 +11,7 @@ import (
 // mayImport is the drawing of docs/architecture.md: which of our packages each
 // of ours may import. cmd/keyhook may import all of them.
 var mayImport = map[string][]string{
-	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "fault", "oneline", "sheet", "static"},
+	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "mail", "fault", "oneline", "sheet", "static"},
 	"web/api":            {"keyring", "inbox", "postgres", "fault"},
 	"web/api/client":     {},
 	"views":              {"static"},
@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"internal/pgtest":    {"postgres", "migrations", "pgembed", "seal"},
 	"internal/signature": {},
 	"internal/seal":      {},
+	"internal/mail":      {},
 	"internal/oneline":   {},
 	"internal/slug":      {},
 	"internal/sheet":     {"fault"},
@@ -50,6 +51,8 @@ var onlyFor = map[string][]string{
 	"github.com/PuerkitoBio/goquery":                 {},
 	"pgregory.net/rapid":                             {},
 	"golang.org/x/crypto/argon2":                     {"internal/account"},
+	"github.com/wneessen/go-mail":                    {"internal/mail"},
+	"github.com/emersion/go-smtp":                    {},
 	"github.com/prometheus/client_golang/prometheus": {"cmd/keyhook", "internal/ingest", "web/api"},
 }
 

@@ -20,6 +20,7 @@ import (
 	"keyhook/internal/config"
 	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
+	"keyhook/internal/mail"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
 	"keyhook/migrations"
@@ -31,6 +32,7 @@ type serveCmd struct {
 	config.Database
 	config.MasterKey
 	config.Evidence
+	config.Mail
 	config.Serve
 	PrintSetupLink bool `help:"Print the set-up link even where the output is no terminal."`
 
@@ -48,6 +50,9 @@ func (c *serveCmd) Run(ctx context.Context, a app) error {
 		return &usageError{err}
 	}
 	if err := c.Evidence.Validate(); err != nil {
+		return &usageError{err}
+	}
+	if _, err := mail.New(c.SMTPURL, c.From); err != nil {
 		return &usageError{err}
 	}
 	log := newLog(a, c.LogFormat)
@@ -184,7 +189,11 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 		ingest.Config{DocsURL: on.hooksURL(), MaxBody: int64(c.MaxBody), TrustedProxies: c.Proxies},
 		h.cache, h.writer, counted, log)
 	h.notices = newNotices(h.keys, inbox.NewStore(h.console, box), h.metrics)
-	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
+	console := c.consoleConfig(on)
+	if console.Mail, err = mail.New(c.SMTPURL, c.From); err != nil {
+		return nil, err
+	}
+	h.web = web.NewServer(console, h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
 	h.api = api.NewServer(api.Config{DocsURL: on.publicURL, Secure: c.secure()}, h.reading, keyring.NewStore(h.reading, box), inbox.NewStore(h.reading, box), log)
 	h.metrics.MustRegister(h.api.Gauges())
 	return h, nil

@@ -125,10 +125,15 @@ func (s *Store) ChoosePassword(ctx context.Context, by audit.Actor, token, passw
 	return user, nil
 }
 
-// setPassword stores a password and ends whatever was signed in with another.
+// setPassword stores a password, ends whatever was signed in with another, and
+// withdraws the links that would set one.
 func setPassword(ctx context.Context, tx *sqlx.Tx, by audit.Actor, user User, phc string) error {
 	const update = `UPDATE users SET password_hash = $2, password_changed_at = now() WHERE id = $1`
+	const withdraw = `DELETE FROM one_time_links WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL`
 	if _, err := tx.ExecContext(ctx, update, user.ID, phc); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, withdraw, user.ID, PurposePassword); err != nil {
 		return err
 	}
 	if err := endSessions(ctx, tx, user.ID); err != nil {
