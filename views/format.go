@@ -30,7 +30,9 @@ func Zone(ctx context.Context) *time.Location {
 func zoneName(ctx context.Context) string { return Zone(ctx).String() }
 
 // in writes a moment for the reader; MST in layout is the zone at that time.
-func in(ctx context.Context, t time.Time, layout string) string { return t.In(Zone(ctx)).Format(layout) }
+func in(ctx context.Context, t time.Time, layout string) string {
+	return t.In(Zone(ctx)).Format(layout)
+}
 
 func iso(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 

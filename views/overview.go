@@ -128,7 +128,9 @@ func (p OverviewPage) tidy(ctx context.Context) (list []Finding) {
 	return list
 }
 
-func made(ctx context.Context, k KeyMention, now time.Time) string { return "made " + day(ctx, k.CreatedAt) }
+func made(ctx context.Context, k KeyMention, now time.Time) string {
+	return "made " + day(ctx, k.CreatedAt)
+}
 
 func used(ctx context.Context, k KeyMention, now time.Time) string {
 	if k.LastUsedAt == nil {

@@ -22,7 +22,7 @@ type logView struct {
 	filter        deliveryFilter
 	before, after uuid.UUID // where the page begins; Nil: at the newest
 	now           time.Time
-	zone          *time.Location // in which the reader writes and reads times
+	zone          *time.Location       // in which the reader writes and reads times
 	names         map[uuid.UUID]string // of the workspace's keys
 	options       []views.Option
 }

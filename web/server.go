@@ -52,8 +52,8 @@ type Server struct {
 	cookies  *cookieStore
 	handler  http.Handler
 	mux      *http.ServeMux // behind the guards
-	exports  chan struct{} // one for each that runs
-	resets   chan struct{} // one for each that is being mailed
+	exports  chan struct{}  // one for each that runs
+	resets   chan struct{}  // one for each that is being mailed
 	tails    *tailHub
 
 	drain    sync.Once

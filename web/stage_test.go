@@ -63,6 +63,7 @@ type workspace struct {
 	token keyring.Token
 	at    uuid.UUID // a signal
 	batch uuid.UUID // of its key, to be deactivated
+	spare uuid.UUID // somebody else, where a test needs one
 }
 
 // named is the id of what a route's pattern names.
@@ -72,6 +73,8 @@ func (w workspace) named(pattern string) string {
 		return w.token.ID.String()
 	case strings.Contains(pattern, "{signal}"), strings.Contains(pattern, "{request}"):
 		return w.at.String()
+	case strings.Contains(pattern, "{user}"):
+		return w.spare.String()
 	case strings.Contains(pattern, "{batch}"):
 		return w.batch.String()
 	}

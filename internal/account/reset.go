@@ -48,7 +48,10 @@ func (s *Store) AskReset(ctx context.Context, by audit.Actor, email string) (use
 	if errors.Is(err, errNoUser) {
 		return User{}, "", nil
 	}
-	return user, token, conflict(err, "ask for a reset")
+	if err != nil {
+		return User{}, "", conflict(err, "ask for a reset")
+	}
+	return user, token, nil
 }
 
 // countHourly counts something that may happen so often within an hour.

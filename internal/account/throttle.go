@@ -170,4 +170,3 @@ func (s *Store) takeBack(ctx context.Context, of subjects) {
 		s.log.WarnContext(ctx, "take back a counted sign-in", "err", err)
 	}
 }
-
