@@ -53,6 +53,17 @@ var elsewhere = map[string]string{
 	"POST /invitation":                                      "internal/account/invitation_test.go",
 	"POST /w/{workspace}/settings":                          "internal/account/workspace_test.go",
 	"POST /w/{workspace}/settings/delete":                   "internal/account/workspace_test.go",
+	"POST /forgot-password":                                 "internal/account/profile_test.go",
+	"POST /sign-in/code":                                    "internal/account/secondfactor_test.go",
+	"POST /account/second-factor":                           "makes a secret that counts for nothing; its confirmation is recorded",
+	"POST /account/second-factor/confirm":                   "internal/account/secondfactor_test.go",
+	"POST /account/second-factor/codes":                     "internal/account/secondfactor_test.go",
+	"POST /account/second-factor/remove":                    "internal/account/secondfactor_test.go",
+	"POST /account/confirm":                                 "internal/account/fresh_test.go",
+	"POST /account/delete":                                  "internal/account/profile_test.go",
+	"POST /account/sessions/end":                            "internal/account/profile_test.go",
+	"POST /w/{workspace}/members/{user}/sessions/end":       "internal/account/profile_test.go",
+	"POST /w/{workspace}/sign-in-rule":                      "internal/account/profile_test.go",
 }
 
 // TestEveryChangeIsAudited does, with success, what each route does that is no GET,
@@ -170,6 +181,10 @@ func (s *stage) peoplesDeeds() []deed {
 		{"POST /account/password", func() answer {
 			return c.post("/account/password", "current", first, "password", second)
 		}, []audit.Action{audit.PasswordChanged}},
+		{"POST /account/profile", func() answer { return c.post("/account/profile", "name", "Ada L.") }, []audit.Action{audit.UserEdited}},
+		{"POST /account/preferences", func() answer {
+			return c.post("/account/preferences", "time_zone", "Europe/Berlin")
+		}, []audit.Action{audit.PreferencesChanged}},
 		{"POST /sign-out", func() answer { return c.post("/sign-out") }, []audit.Action{audit.SignedOut}},
 		{"POST /setup", func() answer {
 			s.Raw().MustExec(`DELETE FROM users`)

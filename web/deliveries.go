@@ -22,6 +22,7 @@ type logView struct {
 	filter        deliveryFilter
 	before, after uuid.UUID // where the page begins; Nil: at the newest
 	now           time.Time
+	zone          *time.Location       // in which the reader writes and reads times
 	names         map[uuid.UUID]string // of the workspace's keys
 	options       []views.Option
 }
@@ -29,6 +30,7 @@ type logView struct {
 func (s *Server) logView(r *http.Request, m account.Member) (v logView, err error) {
 	query := r.URL.Query()
 	v = logView{member: m, now: time.Now().UTC(), names: map[uuid.UUID]string{}}
+	v.zone = views.Zone(r.Context())
 	v.filter = deliveryFilterIn(query, v.now)
 	v.filter.SeesBodies = m.Can(account.ViewPayloads)
 	v.before, _ = uuid.Parse(query.Get("before"))
@@ -185,13 +187,13 @@ func hintOf(d inbox.Delivery) string {
 	return ""
 }
 
-var anyTime = map[string]string{"range": "", "from": "", "until": ""}
+var anyTime = map[string]string{"range": "", "from": "", "until": "", "zone": ""}
 
 // fields are the filter's fields as the page shows them.
 func (v logView) fields() views.DeliveryFilter {
 	f := views.DeliveryFilter{
-		Typed: v.filter.Typed, Wrong: v.filter.Wrong, Keys: v.options, Reasons: reasonOptions(), Bodies: v.filter.SeesBodies,
-		Range: v.filter.InWords(), NoRange: v.list(anyTime), Chips: v.chips(), Folded: true,
+		Typed: v.filter.TypedIn(v.zone), Wrong: v.filter.Wrong, Keys: v.options, Reasons: reasonOptions(), Bodies: v.filter.SeesBodies,
+		Range: v.filter.InWords(v.zone), NoRange: v.list(anyTime), Chips: v.chips(), Folded: true,
 	}
 	for _, scheme := range signature.All() {
 		f.Schemes = append(f.Schemes, views.Option{Value: scheme.Name, Label: scheme.Title})

@@ -67,5 +67,5 @@ func countOf(c inbox.HourCount) views.Count {
 
 // zoom is the address of one interval of the chart.
 func (v logView) zoom(at time.Time, step time.Duration) string {
-	return v.list(map[string]string{"range": "", "from": at.UTC().Format("2006-01-02T15:04"), "until": at.Add(step).UTC().Format("2006-01-02T15:04")})
+	return v.list(map[string]string{"range": "", "from": at.UTC().Format("2006-01-02T15:04"), "until": at.Add(step).UTC().Format("2006-01-02T15:04"), "zone": ""})
 }

@@ -63,6 +63,10 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/keys/{key}/leaked/attempts": {404, 404, ""},
 	"POST /w/{workspace}/keys/{key}/leaked/renew":   {409, 403, ""},
 
+	"GET /w/{workspace}/sign-in-rule":                 {403, 403, ""},
+	"POST /w/{workspace}/sign-in-rule":                {403, 403, ""},
+	"POST /w/{workspace}/members/{user}/sessions/end": {403, 403, ""},
+
 	"POST /w/{workspace}/keys/export":          {200, 200, "format=csv"},
 	"POST /w/{workspace}/batches":              {422, 403, "do=deactivate"}, // nothing is ticked
 	"GET /w/{workspace}/batches/{batch}":       {200, 403, ""},
@@ -137,7 +141,9 @@ var forManagers = map[string]int{
 	"GET /w/{workspace}/signals/retention": 200, "POST /w/{workspace}/signals/retention": 422,
 	"GET /w/{workspace}/keys/{key}/handover": 200, "POST /w/{workspace}/keys/{key}/handover": 422,
 	"POST /w/{workspace}/keys/{key}/handover/withdraw": 404, // there is none
-	"GET /w/{workspace}/tokens":                        200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
+	"GET /w/{workspace}/sign-in-rule":                  200, "POST /w/{workspace}/sign-in-rule": 303,
+	"POST /w/{workspace}/members/{user}/sessions/end": 303,
+	"GET /w/{workspace}/tokens":                       200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
 	"GET /w/{workspace}/tokens/{token}": 200, "GET /w/{workspace}/tokens/{token}/deactivate": 200,
 	"POST /w/{workspace}/tokens/{token}/deactivate": 303, "POST /w/{workspace}/tokens/{token}/reactivate": 303,
 	"POST /w/{workspace}/members/{member}/role": 303, "GET /w/{workspace}/members/{member}/remove": 200, "POST /w/{workspace}/members/{member}/remove": 303,
@@ -151,6 +157,10 @@ var open = []string{
 	"GET /static/", "POST /csp-report", "POST /preferences/theme", "GET /docs/send", "GET /docs/errors", "GET /docs/read", "GET /docs", "GET /setup", "POST /setup",
 	"GET /password", "POST /password", "GET /sign-in", "POST /sign-in", "POST /sign-out", "GET /{$}", "GET /account/password",
 	"GET /handover/{link}", "POST /handover/{link}", "GET /handover/{link}/first", "POST /handover/{link}/saved", "GET /invitation", "POST /invitation",
+	"GET /handover/{link}", "POST /handover/{link}", "GET /handover/{link}/first", "POST /handover/{link}/saved",
+	"GET /forgot-password", "POST /forgot-password", "GET /sign-in/code", "POST /sign-in/code", "GET /account", "POST /account/profile", "POST /account/preferences",
+	"POST /account/sessions/end", "GET /account/confirm", "POST /account/confirm", "GET /account/second-factor", "POST /account/second-factor",
+	"POST /account/second-factor/confirm", "POST /account/second-factor/codes", "POST /account/second-factor/remove", "GET /account/delete", "POST /account/delete",
 	"POST /account/password", "GET /workspaces", "GET /workspaces/new", "POST /workspaces", "/",
 }
 
@@ -171,6 +181,7 @@ func TestRoles(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	member, auditor := s.join("member"), s.join("auditor")
+	s.home.spare, s.foreign.spare = s.join("member"), s.foreign.owner
 	s.Raw().MustExec(`UPDATE webhook_keys SET owner_id = $1 WHERE id = $2`, member, s.home.key.ID)
 	removed, disabled := s.join("admin"), s.join("admin")
 	s.Raw().MustExec(`DELETE FROM memberships WHERE user_id = $1`, removed)
@@ -207,6 +218,8 @@ func TestRoles(t *testing.T) {
 			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{request}", key, "{$}", "").Replace(path)
 			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{review}", key, "{$}", "").Replace(path)
 			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{member}", key, "{invitation}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{request}", key, "{user}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{$}", "").Replace(path)
 			form, _ := url.ParseQuery(want.form)
 			if strings.HasSuffix(path, "/tail") {
 				method = http.MethodHead // it has no end; the way in is the same

@@ -27,7 +27,7 @@ func (s *Server) bare(w http.ResponseWriter, r *http.Request, title string) view
 func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, user account.User, title string) (views.Page, error) {
 	p := s.bare(w, r, title)
 	p.User = views.Person{Name: user.Name, Email: user.Email}
-	p.CanCreateWorkspaces = !s.config.Operator
+	p.CanCreateWorkspaces, p.ShortcutsOff = !s.config.Operator, user.ShortcutsOff
 	members, err := s.accounts.WorkspacesOf(r.Context(), user.ID)
 	if err != nil {
 		return p, err

@@ -17,10 +17,11 @@ type route struct {
 	stays      bool               // asked by a page that must not be left because a session has ended
 	fresh      string             // what it does, if who does it must have said lately who they are; never for stopping something
 
-	raw    http.Handler  // files
-	public handler       // anybody
-	user   userHandler   // whoever is signed in
-	member memberHandler // members of the workspace whose role has the permission
+	raw    http.Handler   // files
+	public handler        // anybody
+	user   userHandler    // whoever is signed in
+	own    sessionHandler // the same, about their session too
+	member memberHandler  // members of the workspace whose role has the permission
 }
 
 // routes is the whole console: every address, and who may use it.
@@ -47,11 +48,28 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /invitation", public: s.join},
 		{Pattern: "GET /sign-in", public: s.showSignIn},
 		{Pattern: "POST /sign-in", public: s.signIn},
+		{Pattern: "GET /forgot-password", public: s.showForgot},
+		{Pattern: "POST /forgot-password", public: s.askReset},
+		{Pattern: "GET /sign-in/code", public: s.showEnterCode},
+		{Pattern: "POST /sign-in/code", public: s.enterCode},
 		{Pattern: "POST /sign-out", public: s.signOut},
 
 		{Pattern: "GET /{$}", user: s.goHome},
 		{Pattern: "GET /account/password", user: s.showChangePassword},
 		{Pattern: "POST /account/password", user: s.changePassword},
+		{Pattern: "GET /account", own: s.showAccount},
+		{Pattern: "POST /account/profile", own: s.editProfile},
+		{Pattern: "POST /account/preferences", own: s.editPreferences},
+		{Pattern: "POST /account/sessions/end", own: s.endOwnSessions},
+		{Pattern: "GET /account/confirm", user: s.goToAccount},
+		{Pattern: "POST /account/confirm", user: s.confirmSignIn},
+		{Pattern: "GET /account/second-factor", user: s.showSecondFactor},
+		{Pattern: "POST /account/second-factor", user: s.beginSecondFactor, fresh: "set up a second factor"},
+		{Pattern: "POST /account/second-factor/confirm", user: s.confirmSecondFactor, fresh: "set up a second factor"},
+		{Pattern: "POST /account/second-factor/codes", user: s.renewRecoveryCodes, fresh: "make new recovery codes"},
+		{Pattern: "POST /account/second-factor/remove", user: s.removeSecondFactor, fresh: "remove your second factor"},
+		{Pattern: "GET /account/delete", user: s.askToDeleteAccount},
+		{Pattern: "POST /account/delete", user: s.deleteAccount, fresh: "delete your account"},
 		{Pattern: "GET /workspaces", user: s.showWorkspaces},
 		{Pattern: "GET /workspaces/new", user: s.showNewWorkspace},
 		{Pattern: "POST /workspaces", user: s.createWorkspace},
@@ -63,7 +81,7 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/keys", Permission: account.CreateKeys, member: s.issueKey},
 		{Pattern: "GET /w/{workspace}/keys/import", Permission: account.ImportKeys, member: s.showImport},
 		{Pattern: "POST /w/{workspace}/keys/import", Permission: account.ImportKeys, member: s.importKeys, upload: true},
-		{Pattern: "POST /w/{workspace}/keys/export", Permission: account.ViewKeys, member: s.exportKeys},
+		{Pattern: "POST /w/{workspace}/keys/export", Permission: account.ViewKeys, member: s.exportKeys, fresh: "export keys"},
 		{Pattern: "POST /w/{workspace}/batches", Permission: account.EditKeys, member: s.chooseKeys},
 		{Pattern: "GET /w/{workspace}/batches/{batch}", Permission: account.EditKeys, member: s.showBatch},
 		{Pattern: "POST /w/{workspace}/batches/{batch}", Permission: account.EditKeys, member: s.runBatch},
@@ -82,7 +100,7 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/keys/{key}/deactivate", Permission: account.EditKeys, member: s.deactivateKey},
 		{Pattern: "GET /w/{workspace}/keys/{key}/rotate", Permission: account.EditKeys, member: s.askToRotate},
 		{Pattern: "GET /w/{workspace}/keys/{key}/rotate/dialog", Permission: account.EditKeys, member: s.askToRotateInDialog},
-		{Pattern: "POST /w/{workspace}/keys/{key}/rotate", Permission: account.EditKeys, member: s.rotateKey},
+		{Pattern: "POST /w/{workspace}/keys/{key}/rotate", Permission: account.EditKeys, member: s.rotateKey, fresh: "rotate a key"},
 		{Pattern: "GET /w/{workspace}/keys/{key}/overlap", Permission: account.ViewKeys, member: s.showOverlap, poll: true},
 		{Pattern: "GET /w/{workspace}/keys/{key}/overlap/end", Permission: account.EditKeys, member: s.askToEndOverlap},
 		{Pattern: "POST /w/{workspace}/keys/{key}/overlap/end", Permission: account.EditKeys, member: s.endOverlap},
@@ -97,10 +115,10 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/keys/{key}/leak", Permission: account.EditKeys, member: s.reportLeaked},
 		{Pattern: "GET /w/{workspace}/keys/{key}/leaked", Permission: account.ViewKeys, member: s.showLeaked},
 		{Pattern: "GET /w/{workspace}/keys/{key}/leaked/attempts", Permission: account.ViewKeys, member: s.showAttempts, poll: true},
-		{Pattern: "POST /w/{workspace}/keys/{key}/leaked/renew", Permission: account.EditKeys, member: s.renewKey},
+		{Pattern: "POST /w/{workspace}/keys/{key}/leaked/renew", Permission: account.EditKeys, member: s.renewKey, fresh: "make new credentials"},
 		{Pattern: "POST /w/{workspace}/keys/{key}/reactivate", Permission: account.EditKeys, member: s.reactivateKey},
 		{Pattern: "GET /w/{workspace}/keys/{key}/handover", Permission: account.HandOverKeys, member: s.askToHandOver},
-		{Pattern: "POST /w/{workspace}/keys/{key}/handover", Permission: account.HandOverKeys, member: s.handOverKey},
+		{Pattern: "POST /w/{workspace}/keys/{key}/handover", Permission: account.HandOverKeys, member: s.handOverKey, fresh: "make a hand-over link"},
 		{Pattern: "POST /w/{workspace}/keys/{key}/handover/withdraw", Permission: account.HandOverKeys, member: s.withdrawHandover},
 
 		{Pattern: "GET /w/{workspace}/deliveries", Permission: account.ViewKeys, member: s.showLog},
@@ -108,7 +126,7 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/deliveries/{request}", Permission: account.ViewKeys, member: s.showDelivery},
 		{Pattern: "GET /w/{workspace}/deliveries/{request}/drawer", Permission: account.ViewKeys, member: s.showDrawer},
 		{Pattern: "GET /w/{workspace}/deliveries/{request}/body", Permission: account.ViewPayloads, member: s.downloadDelivery},
-		{Pattern: "GET /w/{workspace}/deliveries/export", Permission: account.ViewKeys, member: s.exportDeliveries},
+		{Pattern: "GET /w/{workspace}/deliveries/export", Permission: account.ViewKeys, member: s.exportDeliveries, fresh: "export deliveries"},
 		{Pattern: "GET /w/{workspace}/deliveries/tail", Permission: account.ViewKeys, member: s.tailDeliveries, poll: true},
 		{Pattern: "GET /w/{workspace}/usage", Permission: account.ViewKeys, member: s.showUsage},
 
@@ -153,6 +171,9 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/settings", Permission: account.ManageWorkspace, member: s.editWorkspace},
 		{Pattern: "GET /w/{workspace}/settings/delete", Permission: account.DeleteWorkspace, member: s.askToDeleteWorkspace},
 		{Pattern: "POST /w/{workspace}/settings/delete", Permission: account.DeleteWorkspace, member: s.deleteWorkspace, fresh: "delete the workspace"},
+		{Pattern: "GET /w/{workspace}/sign-in-rule", Permission: account.ManageWorkspace, member: s.showSignInRule},
+		{Pattern: "POST /w/{workspace}/sign-in-rule", Permission: account.ManageWorkspace, member: s.setSignInRule, fresh: "change who needs a second factor"},
+		{Pattern: "POST /w/{workspace}/members/{user}/sessions/end", Permission: account.ManageMembers, member: s.endMemberSessions},
 
 		{Pattern: "/", public: s.notFound},
 	}

@@ -26,6 +26,7 @@ import (
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 	"keyhook/internal/mail"
+	"keyhook/views"
 )
 
 // A Config is what a Server must be told.
@@ -52,7 +53,9 @@ type Server struct {
 	log      *slog.Logger
 	cookies  *cookieStore
 	handler  http.Handler
-	exports  chan struct{} // one for each that runs
+	mux      *http.ServeMux // behind the guards
+	exports  chan struct{}  // one for each that runs
+	resets   chan struct{}  // one for each that is being mailed
 	tails    *tailHub
 
 	drain    sync.Once
@@ -63,14 +66,15 @@ type Server struct {
 func NewServer(config Config, accounts *account.Store, keys *keyring.Store, events *inbox.Store, trail *audit.Store, evidence *evidence.Store, log *slog.Logger) *Server {
 	s := &Server{config: config, accounts: accounts, keys: keys, events: events, trail: trail, evidence: evidence, log: log, cookies: newCookieStore(config.Secure)}
 	s.exports, s.draining = make(chan struct{}, exportsAtOnce), make(chan struct{})
+	s.resets = make(chan struct{}, resetsAtOnce)
 	s.tails = newTailHub(events, keys, log)
-	mux := http.NewServeMux()
+	s.mux = http.NewServeMux()
 	for _, route := range s.routes() {
-		mux.Handle(route.Pattern, s.serve(route))
+		s.mux.Handle(route.Pattern, s.serve(route))
 	}
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(s.handle(s.denyCrossOrigin))
-	s.handler = s.identify(s.dropCredentials(s.checkHost(guard.Handler(mux))))
+	s.handler = s.identify(s.dropCredentials(s.checkHost(guard.Handler(s.mux))))
 	return s
 }
 
@@ -86,23 +90,46 @@ type memberHandler func(http.ResponseWriter, *http.Request, account.Member) erro
 // A userHandler answers somebody who is signed in.
 type userHandler func(http.ResponseWriter, *http.Request, account.User) error
 
+// A sessionHandler answers somebody who is signed in, and is told by which session.
+type sessionHandler func(http.ResponseWriter, *http.Request, account.Session) error
+
 // member lets the route answer those whose role in the workspace includes its
 // permission. To everybody else the workspace does not exist.
 func (s *Server) member(route route) handler {
-	return s.user(route, func(w http.ResponseWriter, r *http.Request, user account.User) error {
-		m, err := s.accounts.Member(r.Context(), user.ID, r.PathValue("workspace"))
+	return s.session(route, func(w http.ResponseWriter, r *http.Request, session account.Session) error {
+		m, err := s.accounts.Member(r.Context(), session.User.ID, r.PathValue("workspace"))
 		if err != nil {
 			return err
 		}
+		if m.Workspace.RequireSecondFactor && !m.User.SecondFactor {
+			return s.leadTo(w, r, route, secondFactorFor(m))
+		}
 		if !m.Can(route.Permission) {
 			return fault.New(fault.Forbidden, "Your role in this workspace does not allow that.")
+		}
+		if route.fresh != "" && !session.Fresh {
+			return s.askFresh(w, r, session.User, route.fresh)
 		}
 		return route.member(w, r, m)
 	})
 }
 
-// user lets h answer somebody who is signed in, and sends others to sign in.
-func (s *Server) user(route route, h userHandler) handler {
+// user lets the route answer somebody who is signed in.
+func (s *Server) user(route route) handler {
+	return s.session(route, func(w http.ResponseWriter, r *http.Request, session account.Session) error {
+		if route.fresh != "" && !session.Fresh {
+			return s.askFresh(w, r, session.User, route.fresh)
+		}
+		if route.own != nil {
+			return route.own(w, r, session)
+		}
+		return route.user(w, r, session.User)
+	})
+}
+
+// session lets h answer somebody who is signed in, and sends others to sign in. Times
+// are theirs from here on.
+func (s *Server) session(route route, h sessionHandler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		find := s.accounts.Session
 		if route.poll || asksForTail(r) {
@@ -115,7 +142,7 @@ func (s *Server) user(route route, h userHandler) handler {
 		if err != nil {
 			return err
 		}
-		return h(w, r, session.User)
+		return h(w, r.WithContext(views.InZone(r.Context(), session.User.Location())), session)
 	}
 }
 
@@ -126,21 +153,35 @@ func (s *Server) user(route route, h userHandler) handler {
 // sign-in page into a part of the open one: that page must go as a whole, or stay
 // where it shows what can't be shown again.
 func (s *Server) askToSignIn(w http.ResponseWriter, r *http.Request, route route) error {
-	if r.Header.Get("HX-Request") == "true" {
-		if !route.stays {
-			w.Header().Set("HX-Redirect", signInPath(pathOf(r.Header.Get("HX-Current-URL"))))
-		}
-		w.WriteHeader(http.StatusUnauthorized)
-		return nil
-	}
 	next := r.URL.RequestURI()
-	if r.Method != http.MethodGet {
-		next = ""
-		if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host {
-			next = from.RequestURI()
-		}
+	if asksByScript(r) {
+		next = pathOf(r.Header.Get("HX-Current-URL"))
+	} else if r.Method != http.MethodGet {
+		next = cameFrom(r)
 	}
-	return redirect(w, r, signInPath(next))
+	return s.leadTo(w, r, route, signInPath(next))
+}
+
+func asksByScript(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }
+
+// leadTo sends the reader to another page, or has htmx do so with the whole page.
+func (s *Server) leadTo(w http.ResponseWriter, r *http.Request, route route, path string) error {
+	if !asksByScript(r) {
+		return redirect(w, r, path)
+	}
+	if !route.stays {
+		w.Header().Set("HX-Redirect", path)
+	}
+	w.WriteHeader(http.StatusUnauthorized)
+	return nil
+}
+
+// cameFrom is the page of ours that a form was on, "" if that is not known.
+func cameFrom(r *http.Request) string {
+	if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host {
+		return from.RequestURI()
+	}
+	return ""
 }
 
 // pathOf is the path and query of an address.
@@ -154,10 +195,15 @@ func pathOf(address string) string {
 
 // signInPath is the address of the sign-in page that leads on to next.
 func signInPath(next string) string {
-	if next = safeNext(next); next == "/" {
-		return "/sign-in"
+	return withNext("/sign-in", safeNext(next))
+}
+
+// withNext is a path that leads on to next.
+func withNext(path, next string) string {
+	if next == "/" {
+		return path
 	}
-	return "/sign-in?next=" + url.QueryEscape(next)
+	return path + "?next=" + url.QueryEscape(next)
 }
 
 // serve is a route's handler with its gate.
@@ -167,8 +213,8 @@ func (s *Server) serve(route route) http.Handler {
 		return route.raw
 	case route.public != nil:
 		return s.handle(route.public)
-	case route.user != nil:
-		return s.handle(s.user(route, route.user))
+	case route.user != nil || route.own != nil:
+		return s.handleUpTo(2*maxForm, s.user(route)) // what is held of a form is longer than that
 	}
 	if route.upload {
 		return s.handleUpTo(maxUpload, s.member(route))

@@ -98,6 +98,7 @@ const (
 	flashCookie = "kh_flash"
 	themeCookie = "kh_theme"
 	linkCookie  = "kh_link"
+	stepCookie  = "kh_step"
 
 	handoverCookie   = "kh_handover"
 	invitationCookie = "kh_invitation"

@@ -67,9 +67,10 @@ type workspace struct {
 	at    uuid.UUID // a signal
 	batch uuid.UUID // of its key, to be deactivated
 
-	review uuid.UUID // of today
+	review     uuid.UUID // of today
 	member     uuid.UUID // somebody in it, beside the owner
 	invitation uuid.UUID
+	spare      uuid.UUID // somebody else, where a test needs one
 }
 
 // named is the id of what a route's pattern names.
@@ -79,6 +80,8 @@ func (w workspace) named(pattern string) string {
 		return w.token.ID.String()
 	case strings.Contains(pattern, "{signal}"), strings.Contains(pattern, "{request}"):
 		return w.at.String()
+	case strings.Contains(pattern, "{user}"):
+		return w.spare.String()
 	case strings.Contains(pattern, "{batch}"):
 		return w.batch.String()
 	case strings.Contains(pattern, "{review}"):

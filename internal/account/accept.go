@@ -108,7 +108,7 @@ func (s *Store) Join(ctx context.Context, by audit.Actor, token, name, password,
 		if err := recordNewUser(ctx, tx, by, user); err != nil {
 			return err
 		}
-		if session, err = newSession(ctx, tx, user.ID, by.Address, userAgent); err != nil {
+		if session, err = newSession(ctx, tx, user.ID, byPassword, by.Address, userAgent); err != nil {
 			return err
 		}
 		return recordSignIn(ctx, tx, by, audit.SignedIn, user)

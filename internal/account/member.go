@@ -21,12 +21,11 @@ type Member struct {
 }
 
 const memberQuery = `
-	SELECT u.id AS "user.id", u.email AS "user.email", u.name AS "user.name", u.created_at AS "user.created_at",
-		u.disabled_at AS "user.disabled_at", u.last_seen_at AS "user.last_seen_at", u.password_hash IS NOT NULL AS "user.has_password",
+	SELECT ` + userInRow + `,
 		w.id AS "workspace.id", w.name AS "workspace.name", w.slug AS "workspace.slug", w.created_at AS "workspace.created_at",
 		w.auditors_see_payloads AS "workspace.auditors_see_payloads", w.keep_signals_days AS "workspace.keep_signals_days",
 		w.keep_unread_days AS "workspace.keep_unread_days", w.keep_deliveries_days AS "workspace.keep_deliveries_days",
-		w.keep_payloads_days AS "workspace.keep_payloads_days", m.role AS role
+		w.keep_payloads_days AS "workspace.keep_payloads_days", w.require_second_factor AS "workspace.require_second_factor", m.role AS role
 	FROM memberships AS m JOIN users AS u ON u.id = m.user_id JOIN workspaces AS w ON w.id = m.workspace_id `
 
 // Member returns who a user is in the workspace with a slug. To a stranger the

@@ -38,9 +38,22 @@ type User struct {
 	DisabledAt  *time.Time `db:"disabled_at"   json:"disabled_at"`
 	LastSeenAt  *time.Time `db:"last_seen_at"  json:"last_seen_at"`
 	HasPassword bool       `db:"has_password"  json:"has_password"` // false: the one-time link is not used yet
+
+	SecondFactor bool   `db:"second_factor" json:"second_factor"` // signing in takes a code too
+	TimeZone     string `db:"time_zone"     json:"-"`             // in which times are shown: an IANA name, or "" for UTC
+	ShortcutsOff bool   `db:"shortcuts_off" json:"-"`
 }
 
-const userColumns = `u.id, u.email, u.name, u.created_at, u.disabled_at, u.last_seen_at, u.password_hash IS NOT NULL AS has_password`
+// hasFactor says of a user u whether signing in takes a code too.
+const hasFactor = `EXISTS (SELECT FROM second_factors AS f WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL)`
+
+const userColumns = `u.id, u.email, u.name, u.created_at, u.disabled_at, u.last_seen_at, u.password_hash IS NOT NULL AS has_password,
+	u.time_zone, u.shortcuts_off, ` + hasFactor + ` AS second_factor`
+
+// userInRow are the same columns of a user within something else.
+const userInRow = `u.id AS "user.id", u.email AS "user.email", u.name AS "user.name", u.created_at AS "user.created_at",
+	u.disabled_at AS "user.disabled_at", u.last_seen_at AS "user.last_seen_at", u.password_hash IS NOT NULL AS "user.has_password",
+	u.time_zone AS "user.time_zone", u.shortcuts_off AS "user.shortcuts_off", ` + hasFactor + ` AS "user.second_factor"`
 
 // A Store keeps people.
 type Store struct {
@@ -50,7 +63,8 @@ type Store struct {
 	hashes chan struct{} // as many at once as there are processors
 }
 
-// NewStore returns a Store on db; box makes keyed hashes of e-mail addresses.
+// NewStore returns a Store on db; box makes keyed hashes of e-mail addresses and
+// seals second factors.
 func NewStore(db *postgres.DB, box *seal.Box, log *slog.Logger) *Store {
 	return &Store{db: db, box: box, log: log, hashes: make(chan struct{}, hashesAtOnce())}
 }
@@ -158,9 +172,6 @@ func (s *Store) DisableUser(ctx context.Context, by audit.Actor, email string) e
 // came in with those, and the audit trail stay. A workspace's last owner stays too.
 func (s *Store) DeleteUser(ctx context.Context, by audit.Actor, id uuid.UUID) error {
 	const query = `SELECT ` + userColumns + ` FROM users AS u WHERE u.id = $1 FOR UPDATE`
-	const owned = `
-		SELECT m.workspace_id FROM memberships AS m JOIN workspaces AS w ON w.id = m.workspace_id
-		WHERE m.user_id = $1 AND m.role = 'owner' AND w.deleting_at IS NULL ORDER BY m.workspace_id`
 	const lock = `SELECT id FROM workspaces WHERE created_by = $1 ORDER BY id FOR NO KEY UPDATE`
 	const remove = `DELETE FROM users WHERE id = $1`
 	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
@@ -173,21 +184,54 @@ func (s *Store) DeleteUser(ctx context.Context, by audit.Actor, id uuid.UUID) er
 		if err := tx.SelectContext(ctx, &made, lock, id); err != nil {
 			return err
 		}
-		var workspaces []uuid.UUID
-		if err := tx.SelectContext(ctx, &workspaces, owned, id); err != nil {
+		if err := ownsNoneAlone(ctx, tx, id); err != nil {
 			return err
 		}
-		for _, workspace := range workspaces {
-			if err := keepsAnOwner(ctx, tx, workspace, id); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.ExecContext(ctx, remove, id); err != nil {
+		if err := recordEverywhere(ctx, tx, by, audit.UserDeleted, user, audit.Fields{"email": user.Email, "name": user.Name}, nil); err != nil {
 			return err
 		}
-		return recordUser(ctx, tx, by, audit.UserDeleted, user, audit.Fields{"email": user.Email, "name": user.Name}, nil)
+		_, err := tx.ExecContext(ctx, remove, id)
+		return err
 	})
 	return conflict(err, "delete user")
+}
+
+// ownsNoneAlone fails if a workspace would be without an owner, and names those.
+func ownsNoneAlone(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
+	const owned = `
+		SELECT w.id, w.name FROM memberships AS m JOIN workspaces AS w ON w.id = m.workspace_id
+		WHERE m.user_id = $1 AND m.role = 'owner' AND w.deleting_at IS NULL ORDER BY w.id`
+	var workspaces []Workspace
+	if err := tx.SelectContext(ctx, &workspaces, owned, user); err != nil {
+		return err
+	}
+	var alone []string
+	for _, w := range workspaces {
+		err := keepsAnOwner(ctx, tx, w.ID, user)
+		if f, ok := fault.Of(err); ok && f.Kind == fault.Conflict {
+			alone = append(alone, w.Name)
+		} else if err != nil {
+			return err
+		}
+	}
+	if len(alone) == 0 {
+		return nil
+	}
+	return fault.New(fault.Conflict, "This is the last owner of "+strings.Join(alone, ", ")+". Make somebody else an owner there first, or delete the workspace.")
+}
+
+// SolelyOwned lists the workspaces of which a user is the last owner.
+func (s *Store) SolelyOwned(ctx context.Context, user uuid.UUID) (workspaces []Workspace, err error) {
+	const query = `
+		SELECT ` + workspaceColumns + ` FROM memberships AS m JOIN workspaces AS w ON w.id = m.workspace_id
+		WHERE m.user_id = $1 AND m.role = 'owner' AND w.deleting_at IS NULL
+			AND NOT EXISTS (SELECT FROM memberships AS o WHERE o.workspace_id = w.id AND o.role = 'owner' AND o.user_id <> $1)
+		ORDER BY lower(w.name), w.id`
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &workspaces, query, user) })
+	if err != nil {
+		return nil, fmt.Errorf("list workspaces: %w", err)
+	}
+	return workspaces, nil
 }
 
 func userByEmail(ctx context.Context, tx *sqlx.Tx, email string) (User, error) {

@@ -30,11 +30,12 @@ type Workspace struct {
 	KeepDeliveriesDays  int       `db:"keep_deliveries_days"  json:"keep_deliveries_days"` // to the end of their week
 	KeepPayloadsDays    int       `db:"keep_payloads_days"    json:"keep_payloads_days"`   // bodies and headers in the log
 
-	DeletingAt *time.Time `db:"deleting_at" json:"deleting_at,omitempty"` // it is out of use, and its rows are going
+	RequireSecondFactor bool       `db:"require_second_factor" json:"require_second_factor"` // who has none is led to setting one up
+	DeletingAt          *time.Time `db:"deleting_at" json:"deleting_at,omitempty"`           // it is out of use, and its rows are going
 }
 
 const workspaceColumns = `w.id, w.name, w.slug, w.created_at, w.auditors_see_payloads, w.keep_signals_days, w.keep_unread_days,
-	w.keep_deliveries_days, w.keep_payloads_days, w.deleting_at`
+	w.keep_deliveries_days, w.keep_payloads_days, w.require_second_factor, w.deleting_at`
 
 // CreateWorkspace makes a workspace with one owner. Its slug is made from the
 // name, with a number where that is taken.

@@ -16,6 +16,16 @@ const (
 	SignedIn        Action = "user.signed_in"
 	SignedOut       Action = "user.signed_out"
 	SignInRefused   Action = "user.sign_in_refused"
+	SignInConfirmed Action = "user.sign_in_confirmed" // said again who they are, for what asks for that
+
+	UserEdited          Action = "user.edited"
+	PreferencesChanged  Action = "user.preferences_changed"
+	SessionsEnded       Action = "user.sessions_ended"
+	ResetAsked          Action = "user.reset_asked" // a link to choose another password
+	SecondFactorAdded   Action = "user.second_factor_added"
+	SecondFactorRemoved Action = "user.second_factor_removed"
+	RecoveryCodesMade   Action = "user.recovery_codes_made"
+	RecoveryCodeUsed    Action = "user.recovery_code_used"
 
 	WorkspaceCreated Action = "workspace.created"
 	WorkspaceEdited  Action = "workspace.edited"
@@ -29,6 +39,8 @@ const (
 	InvitationRenewed   Action = "invitation.renewed"
 	InvitationUsed      Action = "invitation.used"
 	InvitationWithdrawn Action = "invitation.withdrawn"
+	MemberSessionsEnded Action = "member.sessions_ended"
+	SignInRuleChanged   Action = "workspace.sign_in_changed" // whether members need a second factor
 
 	KeyCreated       Action = "key.created"
 	KeyImported      Action = "key.imported"

@@ -48,6 +48,12 @@ func (by Actor) In(workspace uuid.UUID) Actor {
 	return by
 }
 
+// As returns by as a person who is known by now.
+func (by Actor) As(user uuid.UUID, name string) Actor {
+	by.Kind, by.UserID, by.Label = User, user, name
+	return by
+}
+
 func (by Actor) id() string {
 	if by.Kind == User {
 		return by.UserID.String()
