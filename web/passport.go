@@ -37,7 +37,7 @@ func (s *Server) showPassport(w http.ResponseWriter, r *http.Request, m account.
 		Active: p.Active, Owner: p.Owner, OwnerID: p.OwnerID, ExpiresAt: key.ExpiresAt, LastUsedAt: exactly(key.LastUsedAt), Refused: exactly(key.LastRefusedAt),
 		Made: views.PassportMade{
 			At: momentOf(p.Created.At), By: p.Created.By.Name, Address: p.Created.Address, Imported: p.Created.Imported,
-			StatedMadeAt: p.Created.StatedMadeAt, StatedLastUsed: p.Created.StatedLastUsed,
+			StatedMadeAt: p.Created.StatedMadeAt, StatedMadeBy: p.Created.StatedMadeBy, StatedLastUsed: p.Created.StatedLastUsed,
 		},
 		SchemesOf: p.SchemesOf, AllChanges: p.Changes, Seq: p.Trail.Seq, Hash: base64.StdEncoding.EncodeToString(p.Trail.Hash), Point: pointOf(p.Trail),
 	}

@@ -80,6 +80,7 @@ type (
 		MadeBy         Actor     `json:"made_by"`
 		Imported       bool      `json:"imported"`
 		StatedMadeAt   string    `json:"stated_made_at,omitempty"` // by whoever imported it
+		StatedMadeBy   string    `json:"stated_made_by,omitempty"`
 		StatedLastUsed string    `json:"stated_last_used_at,omitempty"`
 		Shown          []Shown   `json:"shown"`
 		LastAnswer     *Answered `json:"last_answer"` // before this review was made
@@ -157,7 +158,7 @@ func packOf(h *history, head headLine, used map[uuid.UUID]time.Time, until time.
 func (h *history) line(k *key, used map[uuid.UUID]time.Time, until time.Time) KeyLine {
 	line := KeyLine{
 		Line: "key", ID: k.ID, Name: k.Name, Scheme: k.Scheme, Active: k.Active, MadeAt: k.MadeAt, MadeBy: k.MadeBy, Imported: k.Imported,
-		StatedMadeAt: k.StatedMadeAt, StatedLastUsed: k.StatedLastUse, Shown: k.Shown, LastAnswer: k.Answer,
+		StatedMadeAt: k.StatedMadeAt, StatedMadeBy: k.StatedMadeBy, StatedLastUsed: k.StatedLastUse, Shown: k.Shown, LastAnswer: k.Answer,
 		Owner: Owner{k.OwnerID, k.OwnerName, h.standing(k.OwnerID)},
 	}
 	if p := h.people[k.OwnerID]; p != nil {

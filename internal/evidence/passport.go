@@ -58,6 +58,7 @@ type Creation struct {
 	Address        string `json:"address"`
 	Imported       bool   `json:"imported"`
 	StatedMadeAt   string `json:"stated_made_at,omitempty"`
+	StatedMadeBy   string `json:"stated_made_by,omitempty"`
 	StatedLastUsed string `json:"stated_last_used_at,omitempty"`
 }
 
@@ -166,7 +167,7 @@ func (p *Passport) read(e audit.Entry) {
 		after := fieldsOf(e.After)
 		p.Created = Creation{
 			At: e.At, By: actorOf(e), Address: e.Address, Imported: e.Action == audit.KeyImported,
-			StatedMadeAt: text(after, "created_at"), StatedLastUsed: text(after, "last_used_at"),
+			StatedMadeAt: text(after, "created_at"), StatedMadeBy: text(after, "created_by"), StatedLastUsed: text(after, "last_used_at"),
 		}
 	case audit.CredentialsShown:
 		p.Shown = append(p.Shown, ShownTo{Shown: shownBy(e)})

@@ -40,6 +40,7 @@ type key struct {
 	MadeBy             Actor
 	Imported           bool
 	StatedMadeAt       string // what whoever imported it said
+	StatedMadeBy       string
 	StatedLastUse      string
 	Shown              []Shown
 	Answer             *Answered
@@ -125,7 +126,7 @@ func (h *history) readKey(e audit.Entry) {
 	}
 	switch e.Action {
 	case audit.KeyImported:
-		k.Imported, k.StatedMadeAt, k.StatedLastUse = true, text(after, "created_at"), text(after, "last_used_at")
+		k.Imported, k.StatedMadeAt, k.StatedMadeBy, k.StatedLastUse = true, text(after, "created_at"), text(after, "created_by"), text(after, "last_used_at")
 		k.change(after)
 	case audit.KeyCreated, audit.KeyEdited, audit.KeyDeactivated, audit.KeyReactivated:
 		k.change(after)
