@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -30,10 +31,21 @@ func (s *Server) exportDeliveries(w http.ResponseWriter, r *http.Request, m acco
 	if err != nil {
 		return err
 	}
+	return s.sendFile(w, r, m, "deliveries", export.Format, func(ctx context.Context, out io.Writer) error {
+		_, err := s.events.Export(ctx, s.actor(r, m), export, out)
+		return err
+	})
+}
+
+// fileTypes are the forms of files that are sent, by the end of their names.
+var fileTypes = map[string]string{inbox.NDJSON: "application/x-ndjson", inbox.CSV: "text/csv; charset=utf-8; header=present"}
+
+// sendFile sends what write writes, for as long as its reader takes it. Only so many
+// are sent at once.
+func (s *Server) sendFile(w http.ResponseWriter, r *http.Request, m account.Member, name, format string, write func(context.Context, io.Writer) error) error {
 	h := w.Header()
-	types := map[string]string{inbox.NDJSON: "application/x-ndjson", inbox.CSV: "text/csv; charset=utf-8; header=present"}
-	h.Set("Content-Type", types[export.Format])
-	h.Set("Content-Disposition", `attachment; filename="deliveries-`+m.Workspace.Slug+"-"+time.Now().UTC().Format("20060102T150405Z")+"."+export.Format+`"`)
+	h.Set("Content-Type", fileTypes[format])
+	h.Set("Content-Disposition", `attachment; filename="`+name+"-"+m.Workspace.Slug+"-"+time.Now().UTC().Format("20060102T150405Z")+"."+format+`"`)
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
 	h.Set("X-Accel-Buffering", "no") // nginx, pass it on as it comes
 	if r.Method == http.MethodHead {
@@ -53,12 +65,12 @@ func (s *Server) exportDeliveries(w http.ResponseWriter, r *http.Request, m acco
 	defer cancel()
 	out := &exportWriter{w: w}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // or the server takes a reader for one that went away
-	done, err := s.events.Export(ctx, s.actor(r, m), export, out)
+	err := write(ctx, out)
 	if err != nil && !out.began {
 		return err
 	}
 	if err != nil {
-		s.log.InfoContext(r.Context(), "an export was cut off", "request", requestID(r), "rows", done.Rows, "err", err)
+		s.log.InfoContext(r.Context(), "an export was cut off", "request", requestID(r), "of", name, "err", err)
 		panic(http.ErrAbortHandler) // the reader sees that it has no end
 	}
 	h.Set("Keyhook-Export", "whole")

@@ -78,6 +78,13 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/deliveries/{request}/drawer": {200, 200, ""},
 	"GET /w/{workspace}/deliveries/{request}/body":   {200, 403, ""},
 
+	"GET /w/{workspace}/audit":              {403, 200, ""},
+	"GET /w/{workspace}/audit/verification": {403, 200, ""},
+	"POST /w/{workspace}/audit/verify":      {403, 303, ""},
+	"POST /w/{workspace}/audit/outside":     {403, 422, "entry=x"},
+	"POST /w/{workspace}/audit/checkpoint":  {403, 303, ""},
+	"POST /w/{workspace}/audit/export":      {403, 200, "format=csv"},
+
 	"GET /w/{workspace}/usage":                      {200, 200, ""},
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
@@ -103,7 +110,9 @@ var forManagers = map[string]int{
 	"GET /w/{workspace}/signals/retention": 200, "POST /w/{workspace}/signals/retention": 422,
 	"GET /w/{workspace}/keys/{key}/handover": 200, "POST /w/{workspace}/keys/{key}/handover": 422,
 	"POST /w/{workspace}/keys/{key}/handover/withdraw": 404, // there is none
-	"GET /w/{workspace}/tokens":                        200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
+	"GET /w/{workspace}/audit":                         200, "GET /w/{workspace}/audit/verification": 200, "POST /w/{workspace}/audit/verify": 303,
+	"POST /w/{workspace}/audit/outside": 422, "POST /w/{workspace}/audit/checkpoint": 303, "POST /w/{workspace}/audit/export": 200,
+	"GET /w/{workspace}/tokens": 200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
 	"GET /w/{workspace}/tokens/{token}": 200, "GET /w/{workspace}/tokens/{token}/deactivate": 200,
 	"POST /w/{workspace}/tokens/{token}/deactivate": 303, "POST /w/{workspace}/tokens/{token}/reactivate": 303,
 }
@@ -248,6 +257,8 @@ func (s *stage) state() (rows []string) {
 		UNION ALL SELECT 'link ' || id || recipient || coalesce(used_at::text, '') || coalesce(withdrawn_at::text, '') || coalesce(saved_at::text, '') FROM key_handovers
 		UNION ALL SELECT 'mark ' || id || coalesce(ended_at::text, '') FROM suspect_ranges
 		UNION ALL SELECT 'erasure ' || id FROM erasures
+		UNION ALL SELECT 'verification ' || id FROM audit_verifications
+		UNION ALL SELECT 'checkpoint ' || number FROM audit_checkpoints
 		UNION ALL SELECT 'nonce ' || nonce FROM form_nonces ORDER BY 1`
 	if err := s.Raw().Select(&rows, query); err != nil {
 		s.t.Fatal(err)

@@ -49,7 +49,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, m account.Member, 
 	p.CanCreateKeys, p.CanImportKeys = m.Can(account.CreateKeys), m.Can(account.ImportKeys)
 	p.CanManageTokens, p.CanManageWorkspace = m.Can(account.ManageTokens), m.Can(account.ManageWorkspace)
 	p.CanMarkSuspect, p.CanErase = m.Can(account.MarkSuspect), m.Can(account.ErasePayloads)
-	p.CanHandOver = m.Can(account.HandOverKeys)
+	p.CanHandOver, p.CanViewTrail = m.Can(account.HandOverKeys), m.Can(account.ViewTrail)
 	for i := range p.Workspaces {
 		p.Workspaces[i].Current = p.Workspaces[i].Slug == m.Workspace.Slug
 	}

@@ -35,7 +35,14 @@ type Config struct {
 	Operator   bool   // only who operates the instance may make workspaces
 	FixedHost  bool   // PublicURL was set by hand: other host names are refused
 	ClientAddr func(*http.Request) netip.Addr
+	Evidence   Evidence
 	TailCheck  time.Duration // how often it is asked whether a live tail's reader may still see it; 0: 5 s
+}
+
+// Evidence is what proves audit trails apart from the database.
+type Evidence struct {
+	KeyID, PublicKey string                      // of the key that signs checkpoints; PEM
+	Sign             func(context.Context) error // a checkpoint, now
 }
 
 // A Server answers the console's requests.

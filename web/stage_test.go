@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -37,6 +38,8 @@ type stage struct {
 	server   *httptest.Server
 	accounts *account.Store
 	keys     *keyring.Store
+	trail    *audit.Store
+	ledger   audit.Ledger
 
 	ingestion *postgres.DB
 	box       *seal.Box
@@ -88,14 +91,35 @@ func newStage(t *testing.T, change ...func(*web.Config)) *stage {
 		PublicURL: "http://127.0.0.1", HooksURL: "http://hooks.example", MaxBody: "1 MiB",
 		ClientAddr: func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
 	}
+	s.trail, s.ledger = audit.NewStore(console), audit.Ledger{Path: filepath.Join(t.TempDir(), "checkpoints.ndjson")}
+	config.Evidence = s.evidence()
 	for _, c := range change {
 		c(&config)
 	}
-	s.web = web.NewServer(config, s.accounts, s.keys, inbox.NewStore(console, box), audit.NewStore(console), log)
+	s.web = web.NewServer(config, s.accounts, s.keys, inbox.NewStore(console, box), s.trail, log)
 	s.server = httptest.NewServer(s.web)
 	t.Cleanup(s.server.Close)
 	s.home, s.foreign = s.newWorkspace("Home"), s.newWorkspace("Foreign")
 	return s
+}
+
+// evidence signs as serve does, with a key of the test's own.
+func (s *stage) evidence() web.Evidence {
+	s.t.Helper()
+	signer, err := audit.OpenSigner(filepath.Join(s.t.TempDir(), "audit.key"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	public, err := signer.PublicPEM()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return web.Evidence{KeyID: signer.KeyID(), PublicKey: string(public), Sign: func(ctx context.Context) error {
+		if _, _, _, err := s.trail.Sign(ctx, signer, 0); err != nil {
+			return err
+		}
+		return s.ledger.CatchUp(ctx, s.trail)
+	}}
 }
 
 func (s *stage) newWorkspace(name string) workspace {

@@ -114,7 +114,7 @@ func (c *auditVerifyCmd) verifyDatabase(ctx context.Context, a app, points *audi
 	}
 	var total, broken audit.Verdict
 	for _, chain := range chains {
-		verdict, err := t.store.VerifyChain(ctx, chain, points)
+		verdict, err := t.store.VerifyChain(ctx, chain, points, nil)
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"internal/instance":  {"seal", "postgres"},
 	"internal/demo":      {"account", "keyring", "audit", "postgres"},
 	"internal/bench":     {"account", "keyring", "inbox", "ingest", "audit", "instance", "seal", "postgres", "pgembed", "migrations"},
-	"internal/audit":     {"postgres"},
+	"internal/audit":     {"postgres", "fault"},
 	"cmd/keyhook/e2e":    {},
 	"internal/pgtest":    {"postgres", "migrations", "pgembed", "seal"},
 	"internal/signature": {},

@@ -88,6 +88,7 @@ type house struct {
 	web      *web.Server
 	api      *api.Server
 	signing  *signing
+	verifier *audit.Verifier
 	metrics  *prometheus.Registry
 	notices  *notices
 	draining atomic.Bool
@@ -136,6 +137,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { every(working, time.Minute, log, "forget unfinished imports", h.keys.SweepImports) })
 	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
 	workers.Go(func() { every(working, time.Minute, log, "sign a checkpoint", h.signing.hourly) })
+	workers.Go(func() { every(working, time.Second, log, "verify trails", h.verifier.Work) })
 	defer workers.Wait()
 	defer stopWork()
 
@@ -176,6 +178,7 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	if h.signing, err = newSigning(audit.NewStore(h.maintenance), c.Evidence, c.DataDir, log); err != nil {
 		return nil, err
 	}
+	h.verifier = audit.NewVerifier(audit.NewStore(h.maintenance), h.signing.ledger)
 	counted := ingest.NewMetrics(h.metrics)
 	h.rollup = ingest.NewRollup(h.ingestion, log)
 	h.writer = ingest.NewWriter(h.ingestion, box, counted, log)
@@ -184,7 +187,11 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 		ingest.Config{DocsURL: on.hooksURL(), MaxBody: int64(c.MaxBody), TrustedProxies: c.Proxies},
 		h.cache, h.writer, counted, log)
 	h.notices = newNotices(h.keys, inbox.NewStore(h.console, box), h.metrics)
-	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
+	config := c.consoleConfig(on)
+	if config.Evidence, err = h.signing.evidence(); err != nil {
+		return nil, err
+	}
+	h.web = web.NewServer(config, h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
 	h.api = api.NewServer(api.Config{DocsURL: on.publicURL, Secure: c.secure()}, h.reading, keyring.NewStore(h.reading, box), inbox.NewStore(h.reading, box), log)
 	h.metrics.MustRegister(h.api.Gauges())
 	return h, nil

@@ -32,6 +32,7 @@ const (
 	DeleteWorkspace                       // delete, hand over
 	MarkSuspect                           // mark signals suspect, and take that back
 	ErasePayloads                         // erase one subject's payloads
+	ViewTrail                             // the workspace's audit trail: read, export, verify
 )
 
 var everybody = []Role{Owner, Admin, RoleMember, Auditor}
@@ -51,6 +52,7 @@ var may = map[Permission][]Role{
 	DeleteWorkspace: {Owner},
 	MarkSuspect:     {Owner, Admin},
 	ErasePayloads:   {Owner, Admin},
+	ViewTrail:       {Owner, Admin, Auditor},
 }
 
 // Roles returns all roles, the mightiest first.

@@ -49,7 +49,10 @@ const (
 	TokenDeactivated Action = "token.deactivated"
 	TokenReactivated Action = "token.reactivated"
 
-	TrailExported Action = "audit.exported"
+	TrailExported   Action = "audit.exported"
+	TrailVerified   Action = "audit.verified"         // here, with what was found
+	VerifiedOutside Action = "audit.verified_outside" // somebody says so, of an entry whose hash they know
+	CheckpointAsked Action = "audit.checkpoint_asked" // before it is signed, so that it covers this entry
 
 	RetentionChanged Action = "workspace.retention_changed"
 	PayloadViewed    Action = "signal.payload_viewed"
