@@ -64,7 +64,7 @@ func (p *AuditPage) Mark() {
 		}
 	}
 	here := (place > 0 || p.Newer == "") && (place < len(p.Rows) || p.Older == "")
-	if found || !here || len(p.Filter.Chips) > 0 || len(p.Rows) == 0 {
+	if found || !here && p.GoneTo != v.BrokenAt || len(p.Filter.Chips) > 0 || len(p.Rows) == 0 {
 		return
 	}
 	missing := AuditRow{Seq: v.BrokenAt, Missing: true, Broken: true}

@@ -135,6 +135,34 @@ func (p VerificationPart) wrong() string {
 	return text
 }
 
+// trail is the finding about the audit trail.
+func (p OverviewPage) trail() Finding {
+	v := p.Verification
+	if v == nil || !v.bad() {
+		return Finding{}
+	}
+	f := Finding{Grave: true, Icon: "shield-alert", Fact: "The audit trail is broken at entry " + number(v.BrokenAt), Why: "Do not delete anything: export the proof.", Href: p.in("audit"), Link: "Open the trail"}
+	if v.State == "impossible" || v.Before == "impossible" {
+		f.Fact = "The audit trail could not be held against its checkpoints"
+	}
+	return f
+}
+
+// glance is the verification in a line.
+func (p VerificationPart) glance() string {
+	switch p.State {
+	case "ok":
+		return number(p.Entries) + " entries verified"
+	case "broken":
+		return "broken at entry " + number(p.BrokenAt)
+	case "impossible", "given_up":
+		return "the last verification has no verdict"
+	case NeverVerified:
+		return "never verified here"
+	}
+	return "a verification goes on"
+}
+
 // against says what the verdict rests on.
 func (p VerificationPart) against() string {
 	switch {

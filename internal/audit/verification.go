@@ -168,12 +168,16 @@ func (s *Store) NoteOutside(ctx context.Context, by Actor, seq int64, hash strin
 	const insert = `
 		INSERT INTO audit_verifications (id, workspace_id, outside, asked_by, actor, ended_at, outcome, head_seq, head_hash)
 		VALUES ($1, $2, true, $3, '{}', now(), 'ok', $4, $5)`
-	theirs, f := parseHash(hash)
+	var wrong []*fault.Error
 	if seq < 1 {
-		return fault.Join([]*fault.Error{fault.On("entry", fault.Invalid, "Write the number of the last entry that you verified."), f})
+		wrong = append(wrong, fault.On("entry", fault.Invalid, "Write the number of the last entry that you verified."))
 	}
-	if f != nil {
-		return f
+	theirs, ok := parseHash(hash)
+	if !ok {
+		wrong = append(wrong, fault.On("hash", fault.Invalid, "Write that entry’s hash: 64 hexadecimal digits, or 44 characters of base64 as in the export."))
+	}
+	if err := fault.Join(wrong); err != nil {
+		return err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -203,14 +207,14 @@ func (s *Store) NoteOutside(ctx context.Context, by Actor, seq int64, hash strin
 }
 
 // parseHash reads a hash in hex, or in base64 as an export has it.
-func parseHash(text string) ([]byte, *fault.Error) {
+func parseHash(text string) (hash []byte, ok bool) {
 	text = strings.TrimSpace(text)
 	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString} {
 		if hash, err := decode(text); err == nil && len(hash) == 32 {
-			return hash, nil
+			return hash, true
 		}
 	}
-	return nil, fault.On("hash", fault.Invalid, "Write that entry’s hash: 64 hexadecimal digits, or 44 characters of base64 as in the export.")
+	return nil, false
 }
 
 // RecordCheckpoint records that by asks for a checkpoint to be signed, before it is,
