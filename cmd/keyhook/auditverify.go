@@ -93,6 +93,9 @@ func (c *auditVerifyCmd) verifyFile(a app, points *audit.Checkpoints) error {
 		fmt.Fprintf(a.out, "chain %s\n", chain)
 	}
 	c.tellPoints(a, points)
+	if verdict.OK() && verdict.Head.Seq > 0 {
+		fmt.Fprintf(a.out, "the last entry is %d, its hash %x\n", verdict.Head.Seq, verdict.Head.Hash)
+	}
 	return tell(a, verdict)
 }
 
