@@ -32,12 +32,16 @@ func (f Filter) any() bool {
 // what is usual, and done in less than a second.
 const window = 100_000
 
-// matching is what every statement asks of an entry. The texts stand behind
-// everything that an index answers.
+// matching is what every statement asks of an entry. An id is looked for in three
+// indexes, one of which alone would not do; the texts stand behind all that an index
+// answers.
 const matching = `
 	chain = $1 AND seq > $2 AND seq < $3
 	AND ($4 = '' OR actor_kind = $4) AND ($5 = '' OR actor_id = $5) AND ($6 = '' OR address = $6)
-	AND ($7 = '' OR target_id = $7 OR request_id = $7 OR actor_id = $7)
+	AND ($7 = '' OR seq = ANY (ARRAY(
+		SELECT seq FROM audit_log WHERE chain = $1 AND target_id = $7 AND seq > $2 AND seq < $3
+		UNION SELECT seq FROM audit_log WHERE chain = $1 AND request_id = $7 AND request_id <> '' AND seq > $2 AND seq < $3
+		UNION SELECT seq FROM audit_log WHERE chain = $1 AND actor_kind = 'user' AND actor_id = $7 AND seq > $2 AND seq < $3)))
 	AND ($8 = '' OR at >= $8 COLLATE "C") AND ($9 = '' OR at < $9 COLLATE "C")
 	AND ($10 = '' OR target_label ILIKE $10 OR actor_label ILIKE $10 OR before ILIKE $11 OR after ILIKE $11 OR target_id ILIKE $10)`
 
