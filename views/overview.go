@@ -19,6 +19,7 @@ type OverviewPage struct {
 	LongIdle     KeySet // of them, for 90
 	NeverExpires KeySet
 	OwnerGone    KeySet
+	Verification *VerificationPart // of the audit trail; nil: not for the reader
 }
 
 // RefusalFacts are how much was refused in the last 24 hours, and what is usual.
@@ -103,7 +104,7 @@ func ghostWord(reason string) string {
 
 // wrong are the findings that need somebody now, the gravest first.
 func (p OverviewPage) wrong(ctx context.Context) (list []Finding) {
-	for _, f := range []Finding{p.refusals(), p.ghosts(), p.overlaps(ctx, true), p.expiring(ctx, true), p.forwards()} {
+	for _, f := range []Finding{p.trail(), p.refusals(), p.ghosts(), p.overlaps(ctx, true), p.expiring(ctx, true), p.forwards()} {
 		if f.Fact != "" {
 			list = append(list, f)
 		}

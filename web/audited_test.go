@@ -64,6 +64,7 @@ var elsewhere = map[string]string{
 	"POST /account/sessions/end":                            "internal/account/profile_test.go",
 	"POST /w/{workspace}/members/{user}/sessions/end":       "internal/account/profile_test.go",
 	"POST /w/{workspace}/sign-in-rule":                      "internal/account/profile_test.go",
+	"POST /w/{workspace}/audit/verify":                      "changes nothing yet; the verdict is recorded: web/audit_test.go",
 }
 
 // TestEveryChangeIsAudited does, with success, what each route does that is no GET,
@@ -144,6 +145,15 @@ func (s *stage) deeds() []deed {
 		{"GET /w/{workspace}/signals/{signal}", func() answer { return c.get(home + "/signals/" + s.home.at.String()) }, []audit.Action{audit.PayloadViewed}},
 		{"GET /w/{workspace}/signals/{signal}/body", func() answer { return c.get(home + "/signals/" + s.home.at.String() + "/body") }, []audit.Action{audit.PayloadViewed}},
 		{"POST /w/{workspace}/signals/retention", post(home+"/signals/retention", "keep", "40", "unread", "400", "payloads", "60", "deliveries", "120"), []audit.Action{audit.RetentionChanged}},
+		{"POST /w/{workspace}/audit/checkpoint", post(home + "/audit/checkpoint"), []audit.Action{audit.CheckpointAsked}},
+		{"POST /w/{workspace}/audit/export", post(home+"/audit/export", "format", "ndjson"), []audit.Action{audit.TrailExported}},
+		{"POST /w/{workspace}/audit/outside", func() answer {
+			var hash string
+			if err := s.Raw().Get(&hash, `SELECT encode(hash, 'hex') FROM audit_log WHERE chain = $1 AND seq = 2`, s.home.id.String()); err != nil {
+				s.t.Fatal(err)
+			}
+			return c.post(home+"/audit/outside", "entry", "2", "hash", hash)
+		}, []audit.Action{audit.VerifiedOutside}},
 		{"POST /w/{workspace}/tokens", func() answer {
 			nonce, _ := parse(s.t, c.get(home+"/tokens/new").body).Find("input[name=form_nonce]").Attr("value")
 			return keep(c.post(home+"/tokens", "name", "Reader", "scopes", "read-signals", "expires", "never", "form_nonce", nonce))

@@ -115,16 +115,23 @@ func (f *deliveryFilter) readTimes(get func(string) string, now time.Time) {
 var timeForms = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
 
 func (f *deliveryFilter) readTime(name, text string, zone *time.Location) time.Time {
-	if text == "" {
-		return time.Time{}
+	at, ok := parseMoment(text, zone)
+	if !ok && text != "" {
+		f.Wrong[name] = notMoment + "."
 	}
+	return at
+}
+
+const notMoment = "Write the time like 2026-11-23 14:02"
+
+// parseMoment reads a moment in one of timeForms. What names no zone is in zone.
+func parseMoment(text string, zone *time.Location) (at time.Time, ok bool) {
 	for _, form := range timeForms {
 		if at, err := time.ParseInLocation(form, text, zone); err == nil && at.Year() >= 1970 && at.Year() < 10000 {
-			return at.UTC()
+			return at.UTC(), true
 		}
 	}
-	f.Wrong[name] = "Write the time like 2026-11-23 14:02."
-	return time.Time{}
+	return time.Time{}, false
 }
 
 func (f *deliveryFilter) readAddress(text string) netip.Prefix {

@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,13 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/deliveries/{request}/drawer": {200, 200, ""},
 	"GET /w/{workspace}/deliveries/{request}/body":   {200, 403, ""},
 
+	"GET /w/{workspace}/audit":              {403, 200, ""},
+	"GET /w/{workspace}/audit/verification": {403, 200, ""},
+	"POST /w/{workspace}/audit/verify":      {403, 303, ""},
+	"POST /w/{workspace}/audit/outside":     {403, 422, "entry=x"},
+	"POST /w/{workspace}/audit/checkpoint":  {403, 303, ""},
+	"POST /w/{workspace}/audit/export":      {403, 200, "format=csv"},
+
 	"GET /w/{workspace}/usage":                      {200, 200, ""},
 	"GET /w/{workspace}/signals":                    {200, 200, ""},
 	"GET /w/{workspace}/signals/{signal}":           {200, 200, ""},
@@ -144,6 +152,8 @@ var forManagers = map[string]int{
 	"GET /w/{workspace}/sign-in-rule":                  200, "POST /w/{workspace}/sign-in-rule": 303,
 	"POST /w/{workspace}/members/{user}/sessions/end": 303,
 	"GET /w/{workspace}/tokens":                       200, "GET /w/{workspace}/tokens/new": 200, "POST /w/{workspace}/tokens": 422,
+	"GET /w/{workspace}/audit": 200, "GET /w/{workspace}/audit/verification": 200, "POST /w/{workspace}/audit/verify": 303,
+	"POST /w/{workspace}/audit/outside": 422, "POST /w/{workspace}/audit/checkpoint": 303, "POST /w/{workspace}/audit/export": 200,
 	"GET /w/{workspace}/tokens/{token}": 200, "GET /w/{workspace}/tokens/{token}/deactivate": 200,
 	"POST /w/{workspace}/tokens/{token}/deactivate": 303, "POST /w/{workspace}/tokens/{token}/reactivate": 303,
 	"POST /w/{workspace}/members/{member}/role": 303, "GET /w/{workspace}/members/{member}/remove": 200, "POST /w/{workspace}/members/{member}/remove": 303,
@@ -152,12 +162,14 @@ var forManagers = map[string]int{
 	"GET /w/{workspace}/settings": 200, "POST /w/{workspace}/settings": 422,
 }
 
+// named is a part of a pattern that an id stands for.
+var named = regexp.MustCompile(`\{[a-z]+\}`)
+
 // open are the routes that need no workspace.
 var open = []string{
 	"GET /static/", "POST /csp-report", "POST /preferences/theme", "GET /docs/send", "GET /docs/errors", "GET /docs/read", "GET /docs", "GET /setup", "POST /setup",
 	"GET /password", "POST /password", "GET /sign-in", "POST /sign-in", "POST /sign-out", "GET /{$}", "GET /account/password",
 	"GET /handover/{link}", "POST /handover/{link}", "GET /handover/{link}/first", "POST /handover/{link}/saved", "GET /invitation", "POST /invitation",
-	"GET /handover/{link}", "POST /handover/{link}", "GET /handover/{link}/first", "POST /handover/{link}/saved",
 	"GET /forgot-password", "POST /forgot-password", "GET /sign-in/code", "POST /sign-in/code", "GET /account", "POST /account/profile", "POST /account/preferences",
 	"POST /account/sessions/end", "GET /account/confirm", "POST /account/confirm", "GET /account/second-factor", "POST /account/second-factor",
 	"POST /account/second-factor/confirm", "POST /account/second-factor/codes", "POST /account/second-factor/remove", "GET /account/delete", "POST /account/delete",
@@ -215,11 +227,8 @@ func TestRoles(t *testing.T) {
 		}
 		ask := func(c *client, slug, key string) answer {
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{request}", key, "{$}", "").Replace(path)
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{review}", key, "{$}", "").Replace(path)
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{member}", key, "{invitation}", key, "{$}", "").Replace(path)
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{request}", key, "{user}", key, "{$}", "").Replace(path)
-			path = strings.NewReplacer("{workspace}", slug, "{key}", key, "{signal}", key, "{token}", key, "{batch}", key, "{$}", "").Replace(path)
+			path = strings.NewReplacer("{workspace}", slug, "{$}", "").Replace(path)
+			path = named.ReplaceAllLiteralString(path, key)
 			form, _ := url.ParseQuery(want.form)
 			if strings.HasSuffix(path, "/tail") {
 				method = http.MethodHead // it has no end; the way in is the same
@@ -286,7 +295,6 @@ func TestOthersKeys(t *testing.T) {
 	c := s.signIn(s.join("member"))
 	for _, pattern := range othersKey {
 		_, path, _ := strings.Cut(pattern, " ")
-		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String()).Replace(path)
 		before := s.state()
 		if got := c.post(path, "name", "mine now", "expires", "never", "what", "both", "overlap", "now", "form_nonce", "n", "seen", "2", "until", "2999-01-01"); got.StatusCode != 403 {
 			t.Errorf("%s of somebody else's key = %d, want 403", pattern, got.StatusCode)
@@ -318,6 +326,8 @@ func (s *stage) state() (rows []string) {
 		UNION ALL SELECT 'review ' || id FROM access_reviews
 		UNION ALL SELECT 'answer ' || review_id || webhook_key_id || answer || note FROM access_review_lines
 		UNION ALL SELECT 'erasure ' || id FROM erasures
+		UNION ALL SELECT 'verification ' || id FROM audit_verifications
+		UNION ALL SELECT 'checkpoint ' || number FROM audit_checkpoints
 		UNION ALL SELECT 'nonce ' || nonce FROM form_nonces ORDER BY 1`
 	if err := s.Raw().Select(&rows, query); err != nil {
 		s.t.Fatal(err)
@@ -336,7 +346,6 @@ func TestCrossOrigin(t *testing.T) {
 		if method != http.MethodPost {
 			continue
 		}
-		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{token}", s.home.token.ID.String(), "{batch}", s.home.batch.String(), "{review}", s.home.review.String()).Replace(path)
 		if path == "/sign-out" || path == "/csp-report" {
 			path += "?" // asked like the others, but it would end the session
 		}

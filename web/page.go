@@ -51,6 +51,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, m account.Member, 
 	p.CanMarkSuspect, p.CanErase = m.Can(account.MarkSuspect), m.Can(account.ErasePayloads)
 	p.CanHandOver, p.CanReview = m.Can(account.HandOverKeys), m.Can(account.ReviewAccess)
 	p.CanManageMembers = m.Can(account.ManageMembers)
+	p.CanViewTrail = m.Can(account.ViewTrail)
 	for i := range p.Workspaces {
 		p.Workspaces[i].Current = p.Workspaces[i].Slug == m.Workspace.Slug
 	}

@@ -2,7 +2,9 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"encoding/base64"
+	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -10,7 +12,6 @@ import (
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
 	"keyhook/internal/evidence"
-	"keyhook/internal/fault"
 	"keyhook/internal/inbox"
 	"keyhook/views"
 )
@@ -154,42 +155,7 @@ func (s *Server) exportPassport(w http.ResponseWriter, r *http.Request, m accoun
 	if err != nil {
 		return err
 	}
-	name := "passport-" + key.ID.String() + "-" + time.Now().UTC().Format("20060102T150405Z") + ".json"
-	return s.sendFile(w, r, m, "application/json", name, func(by audit.Actor, out *exportWriter) error {
-		return s.evidence.ExportPassport(r.Context(), by, key, out)
+	return s.sendFile(w, r, m, "json", fileName("passport-"+key.ID.String(), "json"), func(ctx context.Context, by audit.Actor, out io.Writer) error {
+		return s.evidence.ExportPassport(ctx, by, key, out)
 	})
-}
-
-// sendFile sends a file that takes a while to make; one that can't be brought to its
-// end is cut off, so that nobody takes it for a whole one.
-func (s *Server) sendFile(w http.ResponseWriter, r *http.Request, m account.Member, kind, name string, write func(audit.Actor, *exportWriter) error) error {
-	h := w.Header()
-	h.Set("Content-Type", kind)
-	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	select {
-	case s.exports <- struct{}{}:
-		defer func() { <-s.exports }()
-	default:
-		return s.noFile(w, fault.New(fault.Busy, "As many exports run as this instance takes. Try again in a minute."))
-	}
-	out := &exportWriter{w: w}
-	err := write(s.actor(r, m), out)
-	if err != nil && !out.began {
-		return s.noFile(w, err)
-	}
-	if err != nil {
-		s.log.InfoContext(r.Context(), "an export was cut off", "request", requestID(r), "err", err)
-		panic(http.ErrAbortHandler)
-	}
-	return nil
-}
-
-// noFile takes back that the answer is a file: it is the page of a fault.
-func (s *Server) noFile(w http.ResponseWriter, err error) error {
-	w.Header().Del("Content-Disposition")
-	return err
 }

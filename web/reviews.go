@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 	"keyhook/internal/audit"
 	"keyhook/internal/evidence"
 	"keyhook/internal/fault"
+	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 	"keyhook/views"
 )
@@ -192,8 +195,8 @@ func (s *Server) exportReview(w http.ResponseWriter, r *http.Request, m account.
 		return err
 	}
 	name := "access-review-" + m.Workspace.Slug + "-" + review.Covers + ".ndjson"
-	return s.sendFile(w, r, m, "application/x-ndjson", name, func(by audit.Actor, out *exportWriter) error {
-		return s.evidence.Export(r.Context(), by, review, out)
+	return s.sendFile(w, r, m, inbox.NDJSON, name, func(ctx context.Context, by audit.Actor, out io.Writer) error {
+		return s.evidence.Export(ctx, by, review, out)
 	})
 }
 

@@ -130,6 +130,13 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/deliveries/tail", Permission: account.ViewKeys, member: s.tailDeliveries, poll: true},
 		{Pattern: "GET /w/{workspace}/usage", Permission: account.ViewKeys, member: s.showUsage},
 
+		{Pattern: "GET /w/{workspace}/audit", Permission: account.ViewTrail, member: s.showTrail},
+		{Pattern: "GET /w/{workspace}/audit/verification", Permission: account.ViewTrail, member: s.showVerification, poll: true},
+		{Pattern: "POST /w/{workspace}/audit/verify", Permission: account.ViewTrail, member: s.verifyTrail},
+		{Pattern: "POST /w/{workspace}/audit/outside", Permission: account.ViewTrail, member: s.noteOutside},
+		{Pattern: "POST /w/{workspace}/audit/checkpoint", Permission: account.ViewTrail, member: s.signCheckpoint},
+		{Pattern: "POST /w/{workspace}/audit/export", Permission: account.ViewTrail, member: s.exportTrail},
+
 		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},
 		{Pattern: "GET /w/{workspace}/signals/{signal}", Permission: account.ViewKeys, member: s.showSignal},
 		{Pattern: "GET /w/{workspace}/signals/{signal}/body", Permission: account.ViewPayloads, member: s.downloadBody},

@@ -39,7 +39,14 @@ type Config struct {
 	FixedHost  bool         // PublicURL was set by hand: other host names are refused
 	Mail       *mail.Sender // nil: links are copied, not mailed
 	ClientAddr func(*http.Request) netip.Addr
+	Evidence   Evidence
 	TailCheck  time.Duration // how often it is asked whether a live tail's reader may still see it; 0: 5 s
+}
+
+// Evidence is what proves audit trails apart from the database.
+type Evidence struct {
+	KeyID, PublicKey string                      // of the key that signs checkpoints; PEM
+	Sign             func(context.Context) error // a checkpoint, now
 }
 
 // A Server answers the console's requests.

@@ -40,6 +40,8 @@ type stage struct {
 	accounts *account.Store
 	keys     *keyring.Store
 	evidence *evidence.Store
+	trail    *audit.Store
+	ledger   audit.Ledger
 
 	ingestion *postgres.DB
 	box       *seal.Box
@@ -105,23 +107,41 @@ func newStageOn(t *testing.T, db *pgtest.Database, change ...func(*web.Config)) 
 	box, log, console := pgtest.Box(t), pgtest.Log(t), s.Console()
 	s.box, s.ingestion = box, s.Ingestion()
 	s.accounts, s.keys = account.NewStore(console, box, log), keyring.NewStore(console, box)
-	signer, err := audit.OpenSigner(filepath.Join(t.TempDir(), "audit.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.evidence = evidence.NewStore(console, audit.NewStore(console), inbox.NewStore(console, box), signer)
 	config := web.Config{
 		PublicURL: "http://127.0.0.1", HooksURL: "http://hooks.example", MaxBody: "1 MiB",
 		ClientAddr: func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
 	}
+	s.trail, s.ledger = audit.NewStore(console), audit.Ledger{Path: filepath.Join(t.TempDir(), "checkpoints.ndjson")}
+	signer, err := audit.OpenSigner(filepath.Join(t.TempDir(), "audit.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Evidence = s.signing(signer)
+	events := inbox.NewStore(console, box)
+	s.evidence = evidence.NewStore(console, s.trail, events, signer)
 	for _, c := range change {
 		c(&config)
 	}
-	s.web = web.NewServer(config, s.accounts, s.keys, inbox.NewStore(console, box), audit.NewStore(console), s.evidence, log)
+	s.web = web.NewServer(config, s.accounts, s.keys, events, s.trail, s.evidence, log)
 	s.server = httptest.NewServer(s.web)
 	t.Cleanup(s.server.Close)
 	s.home, s.foreign = s.newWorkspace("Home"), s.newWorkspace("Foreign")
 	return s
+}
+
+// signing signs as serve does, with a key of the test's own.
+func (s *stage) signing(signer *audit.Signer) web.Evidence {
+	s.t.Helper()
+	public, err := signer.PublicPEM()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return web.Evidence{KeyID: signer.KeyID(), PublicKey: string(public), Sign: func(ctx context.Context) error {
+		if _, _, _, err := s.trail.Sign(ctx, signer, 0); err != nil {
+			return err
+		}
+		return s.ledger.CatchUp(ctx, s.trail)
+	}}
 }
 
 func (s *stage) newWorkspace(name string) workspace {

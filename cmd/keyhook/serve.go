@@ -95,6 +95,7 @@ type house struct {
 	web      *web.Server
 	api      *api.Server
 	signing  *signing
+	verifier *audit.Verifier
 	metrics  *prometheus.Registry
 	notices  *notices
 	draining atomic.Bool
@@ -144,6 +145,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { every(working, time.Minute, log, "forget unfinished imports", h.keys.SweepImports) })
 	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
 	workers.Go(func() { every(working, time.Minute, log, "sign a checkpoint", h.signing.hourly) })
+	workers.Go(func() { every(working, time.Second, log, "verify trails", h.verifier.Work) })
 	defer workers.Wait()
 	defer stopWork()
 
@@ -184,6 +186,7 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	if h.signing, err = newSigning(audit.NewStore(h.maintenance), c.Evidence, c.DataDir, log); err != nil {
 		return nil, err
 	}
+	h.verifier = audit.NewVerifier(audit.NewStore(h.maintenance), h.signing.ledger)
 	counted := ingest.NewMetrics(h.metrics)
 	h.rollup = ingest.NewRollup(h.ingestion, log)
 	h.writer = ingest.NewWriter(h.ingestion, box, counted, log)
@@ -193,6 +196,9 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 		h.cache, h.writer, counted, log)
 	h.notices = newNotices(h.keys, inbox.NewStore(h.console, box), h.metrics)
 	console := c.consoleConfig(on)
+	if console.Evidence, err = h.signing.evidence(); err != nil {
+		return nil, err
+	}
 	if console.Mail, err = mail.New(c.SMTPURL, c.From); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ const (
 	MarkSuspect                           // mark signals suspect, and take that back
 	ErasePayloads                         // erase one subject's payloads
 	ReviewAccess                          // make access reviews, and read and take away all that they tell
+	ViewTrail                             // the workspace's audit trail: read, export, verify
 )
 
 var everybody = []Role{Owner, Admin, RoleMember, Auditor}
@@ -55,6 +56,7 @@ var may = map[Permission][]Role{
 	MarkSuspect:     {Owner, Admin},
 	ErasePayloads:   {Owner, Admin},
 	ReviewAccess:    {Owner, Admin, Auditor},
+	ViewTrail:       {Owner, Admin, Auditor},
 }
 
 // Roles returns all roles, the mightiest first.

@@ -72,9 +72,12 @@ const (
 	TrailExported    Action = "audit.exported"
 	PassportExported Action = "key.passport_exported" // all that the trail and the counts tell of a key
 
-	ReviewMade     Action = "review.made" // an access review, with its signed file
-	ReviewExported Action = "review.exported"
-	ReviewAnswered Action = "review.answered" // of one key: keep or deactivate
+	ReviewMade      Action = "review.made" // an access review, with its signed file
+	ReviewExported  Action = "review.exported"
+	ReviewAnswered  Action = "review.answered"        // of one key: keep or deactivate
+	TrailVerified   Action = "audit.verified"         // here, with what was found
+	VerifiedOutside Action = "audit.verified_outside" // somebody says so, of an entry whose hash they know
+	CheckpointAsked Action = "audit.checkpoint_asked" // before it is signed, so that it covers this entry
 
 	RetentionChanged Action = "workspace.retention_changed"
 	PayloadViewed    Action = "signal.payload_viewed"

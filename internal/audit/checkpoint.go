@@ -39,6 +39,10 @@ func (c Checkpoint) Encode() []byte {
 	return encode(fields...)
 }
 
+// ErrCheckpoint says that a checkpoint can't be believed. Its text names the
+// checkpoint, and is fit to be shown.
+var ErrCheckpoint = errors.New("can't be believed")
+
 var errSignature = errors.New("its signature does not hold")
 
 // check verifies the signature, by one of the trusted keys if there are any.
@@ -66,6 +70,7 @@ type Checkpoints struct {
 	Last    string          // when the latest was signed
 	trusted []ed25519.PublicKey
 	known   map[string]Known
+	only    string // the chain that is gathered of; "": all
 }
 
 // NewCheckpoints returns none. It takes those signed with a trusted key alone, or
@@ -74,15 +79,25 @@ func NewCheckpoints(trusted []ed25519.PublicKey) *Checkpoints {
 	return &Checkpoints{KeyIDs: map[string]bool{}, trusted: trusted, known: map[string]Known{}}
 }
 
+// Only makes c gather of one chain, and returns it: what all chains have together
+// grows with their number.
+func (c *Checkpoints) Only(chain string) *Checkpoints {
+	c.only = chain
+	return c
+}
+
 // Add takes a checkpoint, or says why it can't be believed.
 func (c *Checkpoints) Add(point Checkpoint) error {
 	if err := point.check(c.trusted); err != nil {
-		return fmt.Errorf("checkpoint %d: %w", point.Number, err)
+		return fmt.Errorf("checkpoint %d %w: %w", point.Number, ErrCheckpoint, err)
 	}
 	c.Count++
 	c.KeyIDs[point.KeyID] = true
 	c.Last = max(c.Last, point.At)
 	for _, head := range point.Heads {
+		if c.only != "" && c.only != head.Chain {
+			continue
+		}
 		if _, ok := c.known[head.Chain]; !ok {
 			c.known[head.Chain] = Nothing()
 		}
@@ -102,7 +117,7 @@ func (c *Checkpoints) Read(from io.Reader) error {
 		if text := bytes.TrimSpace(line); len(text) > 0 {
 			var point Checkpoint
 			if json.Unmarshal(text, &point) != nil {
-				return fmt.Errorf("line %d is not a checkpoint", n)
+				return fmt.Errorf("line %d %w: it is no checkpoint", n, ErrCheckpoint)
 			}
 			if err := c.Add(point); err != nil {
 				return err

@@ -14,7 +14,7 @@ func TestPagesInUse(t *testing.T) {
 	for name, inspect := range map[string]func(*testing.T, inUse){
 		"overview": inspectOverview, "keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
 		"usage":   inspectUsage,
-		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation, "deliveries": inspectDeliveries, "leak": inspectLeak, "import": inspectImport, "handover": inspectHandover, "batches": inspectBatches, "suspect": inspectSuspect, "evidence": inspectEvidence,
+		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation, "deliveries": inspectDeliveries, "leak": inspectLeak, "import": inspectImport, "handover": inspectHandover, "batches": inspectBatches, "suspect": inspectSuspect, "evidence": inspectEvidence, "audit": inspectAudit,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
