@@ -89,7 +89,7 @@ func TestTamperedReviews(t *testing.T) {
 		w.verify(name, []byte(tampered), "broken")
 	}
 	var trail bytes.Buffer
-	if err := w.trail.Export(t.Context(), w.ada, "Harbour", audit.NDJSON, &trail); err != nil {
+	if err := w.trail.Export(t.Context(), w.ada, audit.Export{Label: "Harbour", Format: audit.NDJSON}, &trail); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "trail")
