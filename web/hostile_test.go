@@ -22,12 +22,22 @@ func TestHostileHistory(t *testing.T) {
 		"::ffff:192.0.2.1%25x/129", s.foreign.key.ID.String(), s.foreign.at.String(), "ffffffff-ffff-ffff-ffff-ffffffffffff",
 	}
 	for _, page := range []struct{ method, path, fields string }{
-		{"GET", base + "/deliveries", filter}, {"GET", base + "/deliveries/" + s.home.at.String(), "q before after"}, {"GET", base + "/deliveries/" + s.home.at.String() + "/drawer", "q before after"},
-		{"GET", base + "/deliveries/look-up", "id"}, {"GET", base + "/deliveries/export", "q until after format payloads"}, {"HEAD", base + "/deliveries/tail", "q until after"},
-		{"GET", base + "/usage", "range key"}, {"GET", key, "range"}, {"GET", key + "/from", "range"}, {"GET", key + "/suspect", "from until address generation reason"},
-		{"GET", base + "/signals", "suspect before after key"}, {"GET", base + "/signals/erase", "ref source"},
-		{"POST", key + "/suspect", "from until address generation reason"}, {"POST", key + "/suspect/end", "mark"},
-		{"POST", base + "/signals/erase", "ref source reason confirm"}, {"POST", base + "/signals/retention", "keep unread payloads deliveries agreed"},
+		{"GET", base + "/deliveries", filter},
+		{"GET", base + "/deliveries/" + s.home.at.String(), "q before after"},
+		{"GET", base + "/deliveries/" + s.home.at.String() + "/drawer", "q before after"},
+		{"GET", base + "/deliveries/look-up", "id"},
+		{"GET", base + "/deliveries/export", "q until after format payloads"},
+		{"HEAD", base + "/deliveries/tail", "q until after"},
+		{"GET", base + "/usage", "range key"},
+		{"GET", key, "range"},
+		{"GET", key + "/from", "range"},
+		{"GET", key + "/suspect", "from until address generation reason"},
+		{"GET", base + "/signals", "suspect before after key"},
+		{"GET", base + "/signals/erase", "ref source"},
+		{"POST", key + "/suspect", "from until address generation reason"},
+		{"POST", key + "/suspect/end", "mark"},
+		{"POST", base + "/signals/erase", "ref source reason confirm"},
+		{"POST", base + "/signals/retention", "keep unread payloads deliveries agreed"},
 	} {
 		for name := range strings.FieldsSeq(page.fields) {
 			for _, value := range hostile {

@@ -24,10 +24,6 @@ func inspectDeliveries(t *testing.T, console inUse) {
 		p.open(log + "?outcome=" + outcome)
 		p.inspectAll(sight{"delivery-" + outcome, eval[string](p, `document.querySelector(".deliveries .c-time a").href`)})
 	}
-	p.open(log + "#live-tail")
-	p.has("Live\n")
-	eval[bool](p, `document.querySelector(".tail-bar details").open = true`)
-	p.inspectAgain("deliveries-live")
 	throughDeliveries(p, log)
 	withoutScriptThroughDeliveries(p, log)
 }
@@ -65,15 +61,6 @@ func throughDeliveries(p *tab, log string) {
 	}
 	p.goBack()
 	p.until(`document.querySelector("#drawer-h")?.textContent.includes("` + strings.TrimPrefix(second, "delivery-") + `")`)
-	p.open(log)
-	p.do0(`document.querySelector("[data-tail-toggle]").focus()`)
-	p.press(" ")
-	p.until(`document.querySelector("[data-tail-state]").textContent.startsWith("Live")`)
-	p.press(" ")
-	p.until(`document.querySelector("[data-tail-toggle]").getAttribute("aria-pressed") === "false"`)
-	p.do0(`document.querySelector(".tail-bar summary").focus()`)
-	p.press("\r")
-	p.until(`document.querySelector(".tail-bar details").open`)
 	p.quiet()
 }
 
@@ -90,15 +77,6 @@ func withoutScriptThroughDeliveries(p *tab, log string) {
 	p.follow(".deliveries .c-time a")
 	p.wait(".drawer .trace .bad")
 	p.follow("[data-close-drawer]")
-	p.look(360, "light")
-	p.open(log + "?reason=invalid_json")
-	if shown := eval[string](p, `[...document.querySelectorAll(".log-first label")].filter((l) => l.checkVisibility()).map((l) => l.textContent).join()`); shown != "Time range,Reason,Text in headers or body" {
-		p.t.Errorf("on a phone the fields are %s, want those that are set and the two that always are", shown)
-	}
-	p.click(".more-filters summary")
-	p.wait("#ref")
-	p.look(1280, "light")
-	p.open(log)
 	if got := p.path(); !strings.HasSuffix(got, "/deliveries") {
 		p.t.Errorf("closed, the address is %s", got)
 	}

@@ -28,20 +28,10 @@ func inspectSuspect(t *testing.T, console inUse) {
 
 	p.open(console.at("/signals/erase"))
 	p.inspect("erase")
-	p.withoutScript(true) // marks, erasures and where from need none
-	p.open(key + "/from")
-	p.follow(`a[href*="range=30d"]`)
-	p.follow(`.from-counts a`)
-	p.wait("#preview-h")
-	p.open(key + "/suspect")
-	p.follow(`form[action$="/suspect/end"] [type=submit]`)
-	p.has("The mark is taken back.")
-	p.open(console.at("/signals/erase"))
 	for name, text := range map[string]string{"ref": "nobody-has-this", "reason": "Asked for by the person", "confirm": "another"} {
 		p.fill("input[name="+name+"]", text)
 	}
 	p.follow(`form[action$="/signals/erase"] [type=submit]`)
-	p.withoutScript(false)
 	p.inspect("erase-error")
 	p.fill("input[name=confirm]", "nobody-has-this")
 	p.follow(`form[action$="/signals/erase"] [type=submit]`)
