@@ -292,8 +292,8 @@ func memberPages(theme string) map[string]templ.Component {
 	roles := []views.Option{{Value: "admin", Label: "Admin"}, {Value: "member", Label: "Member"}, {Value: "auditor", Label: "Auditor"}}
 	frame := func(title, path string) views.Page { return sample(title, "/w/"+slug+path, theme) }
 	members := views.MembersPage{Page: frame("Members", "/members"), CanLeave: true, CanGive: true, Rows: []views.MemberRow{
-		{ID: "1", Name: "Ada Okonkwo", Email: "ada@harbourpine.example", Role: "owner", RoleName: "Owner", You: true, Made: 3, LastSeenAt: &now, SignIn: "Password and code"},
-		{ID: "2", Name: "Priya Raman", Email: "priya@harbourpine.example", Role: "auditor", RoleName: "Auditor", Roles: roles, CanRemove: true, Answers: 2, LastSeenAt: at(4 * time.Hour), SignIn: "Password only", Weak: true},
+		{ID: "1", Name: "Ada Okonkwo", Email: "ada@harbourpine.example", Role: "owner", RoleName: "Owner", You: true, Made: 3, LastSeenAt: &now, Strength: views.WithCode},
+		{ID: "2", Name: "Priya Raman", Email: "priya@harbourpine.example", Role: "auditor", RoleName: "Auditor", Roles: roles, CanRemove: true, Answers: 2, LastSeenAt: at(4 * time.Hour), Strength: views.PasswordOnly},
 	}, Invited: []views.InvitationRow{{ID: "3", Email: "lena@harbourpine.example", RoleName: "Member", By: "Ada Okonkwo", Until: now, CanManage: true}, {ID: "4", Email: "old@harbourpine.example", RoleName: "Owner", By: "Ada Okonkwo", Expired: true}}}
 	members.CanManageMembers = true
 	left := int64(120_000)

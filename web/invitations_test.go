@@ -61,7 +61,7 @@ func TestInvitationIsMailed(t *testing.T) {
 	}
 	for i, to := range map[int]string{0: "ada@example.org", 1: "grace@example.org"} {
 		text := taken[i].Text(t)
-		if got := links(text); taken[i].To != to || len(got) != 1 || got[0] != shown[2*i] || !strings.Contains(text, "Home invites you to the workspace Home on Keyhook, as admin.") {
+		if got := links(text); taken[i].To != to || len(got) != 1 || got[0] != shown[2*i] || !strings.Contains(text, "Home owner invites you to the workspace Home on Keyhook, as admin.") {
 			t.Errorf("the mail to %s says %q", taken[i].To, text)
 		}
 	}

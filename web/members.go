@@ -73,19 +73,19 @@ func memberRow(member, m account.Member) views.MemberRow {
 		ID: member.User.ID.String(), Name: member.User.Name, Email: member.User.Email, Role: string(member.Role), RoleName: roleNames[member.Role],
 		You: member.User.ID == m.User.ID, Disabled: member.User.DisabledAt != nil, LastSeenAt: member.User.LastSeenAt,
 	}
-	row.SignIn, row.Weak = strength(member.User)
+	row.Strength = strength(member.User)
 	if !row.You && m.Can(account.ManageMembers) && m.Role.Manages(member.Role) {
 		row.CanRemove, row.Roles = true, rolesFor(m)
 	}
 	return row
 }
 
-// strength says what signing in takes, and whether that is no more than a password.
-func strength(user account.User) (what string, weak bool) {
+// strength says what signing in takes.
+func strength(user account.User) views.Strength {
 	if !user.HasPassword {
-		return "No password yet", false
+		return views.NoPassword
 	}
-	return "Password only", true
+	return views.PasswordOnly
 }
 
 // rolesFor are the roles that m may give.
