@@ -28,32 +28,51 @@ type Change struct{ Field, Before, After string }
 
 // actionTexts say what an action did, after the name of who did it.
 var actionTexts = map[string]string{
-	"key.created":            "created the key",
-	"key.imported":           "imported the key",
-	"keys.imported":          "imported keys",
-	"key.edited":             "edited the key",
-	"keys.exported":          "exported keys",
-	"key.deactivated":        "deactivated the key",
-	"key.reactivated":        "reactivated the key",
-	"key.rotated":            "rotated the key",
-	"key.overlap_moved":      "changed the end of the overlap",
-	"key.overlap_ended":      "stopped the old credentials",
-	"key.rotation_undone":    "undid the rotation",
-	"key.leaked":             "reported the credentials as leaked",
-	"key.renewed":            "made new credentials after the leak",
-	"key.secret_pasted":      "pasted a secret",
-	"key.credentials_shown":  "was shown the credentials",
-	"key.credentials_saved":  "confirmed having saved the credentials",
-	"key.handover_made":      "made a hand-over link",
-	"key.handover_used":      "made the credentials",
-	"key.handover_withdrawn": "withdrew a hand-over link",
-	"signals.marked_suspect": "marked signals as suspect",
-	"signals.unmarked":       "took back that signals are suspect",
-	"token.created":          "created the token",
-	"token.shown":            "was shown the token",
-	"token.saved":            "confirmed having saved the token",
-	"token.deactivated":      "deactivated the token",
-	"token.reactivated":      "reactivated the token",
+	"key.created":                "created the key",
+	"key.imported":               "imported the key",
+	"keys.imported":              "imported keys",
+	"key.edited":                 "edited the key",
+	"keys.exported":              "exported keys",
+	"key.deactivated":            "deactivated the key",
+	"key.reactivated":            "reactivated the key",
+	"key.rotated":                "rotated the key",
+	"key.overlap_moved":          "changed the end of the overlap",
+	"key.overlap_ended":          "stopped the old credentials",
+	"key.rotation_undone":        "undid the rotation",
+	"key.leaked":                 "reported the credentials as leaked",
+	"key.renewed":                "made new credentials after the leak",
+	"key.secret_pasted":          "pasted a secret",
+	"key.credentials_shown":      "was shown the credentials",
+	"key.credentials_saved":      "confirmed having saved the credentials",
+	"key.handover_made":          "made a hand-over link",
+	"key.handover_used":          "made the credentials",
+	"key.handover_withdrawn":     "withdrew a hand-over link",
+	"signals.marked_suspect":     "marked signals as suspect",
+	"user.created":               "was made",
+	"user.edited":                "changed the name",
+	"user.deleted":               "deleted the account",
+	"user.disabled":              "disabled the account",
+	"user.reset":                 "took the password and the second factor away",
+	"user.reset_asked":           "asked for a link to choose another password",
+	"user.password_changed":      "chose another password",
+	"user.preferences_changed":   "changed preferences",
+	"user.signed_in":             "signed in",
+	"user.signed_out":            "signed out",
+	"user.sign_in_refused":       "was refused to sign in",
+	"user.sign_in_confirmed":     "confirmed who they are",
+	"user.sessions_ended":        "ended sessions",
+	"user.second_factor_added":   "set up a second factor",
+	"user.second_factor_removed": "removed the second factor",
+	"user.recovery_codes_made":   "made new recovery codes",
+	"user.recovery_code_used":    "used a recovery code",
+	"member.sessions_ended":      "ended a member’s sessions",
+	"workspace.sign_in_changed":  "changed who needs a second factor",
+	"signals.unmarked":           "took back that signals are suspect",
+	"token.created":              "created the token",
+	"token.shown":                "was shown the token",
+	"token.saved":                "confirmed having saved the token",
+	"token.deactivated":          "deactivated the token",
+	"token.reactivated":          "reactivated the token",
 }
 
 func actionText(action string) string {
@@ -102,7 +121,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 		var templ_7745c5c3_Var2 string
 		templ_7745c5c3_Var2, templ_7745c5c3_Err = templ.JoinStringErrs(heading)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 71, Col: 51}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 90, Col: 51}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var2))
 		if templ_7745c5c3_Err != nil {
@@ -120,7 +139,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var3 string
 			templ_7745c5c3_Var3, templ_7745c5c3_Err = templ.JoinStringErrs(initials(entry.Actor))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 75, Col: 68}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 94, Col: 68}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var3))
 			if templ_7745c5c3_Err != nil {
@@ -133,7 +152,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var4 string
 			templ_7745c5c3_Var4, templ_7745c5c3_Err = templ.JoinStringErrs(entry.Actor)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 78, Col: 28}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 97, Col: 28}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var4))
 			if templ_7745c5c3_Err != nil {
@@ -152,7 +171,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var5 string
 			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(actionText(entry.Action))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 82, Col: 33}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 101, Col: 33}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
@@ -175,7 +194,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 					var templ_7745c5c3_Var6 string
 					templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(fieldName(change.Field))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 87, Col: 38}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 106, Col: 38}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 					if templ_7745c5c3_Err != nil {
@@ -188,7 +207,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 					var templ_7745c5c3_Var7 string
 					templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(shown(change.Before))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 87, Col: 69}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 106, Col: 69}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 					if templ_7745c5c3_Err != nil {
@@ -201,7 +220,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 					var templ_7745c5c3_Var8 string
 					templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(shown(change.After))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 87, Col: 108}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 106, Col: 108}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 					if templ_7745c5c3_Err != nil {
@@ -224,7 +243,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var9 string
 			templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(entry.Action)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 92, Col: 27}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 111, Col: 27}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 			if templ_7745c5c3_Err != nil {
@@ -242,7 +261,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 				var templ_7745c5c3_Var10 string
 				templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(entry.Address)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 94, Col: 34}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 113, Col: 34}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 				if templ_7745c5c3_Err != nil {
@@ -260,7 +279,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var11 string
 			templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(iso(entry.At))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 98, Col: 35}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 117, Col: 35}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 			if templ_7745c5c3_Err != nil {
@@ -273,7 +292,7 @@ func trail(heading string, entries []TrailEntry) templ.Component {
 			var templ_7745c5c3_Var12 string
 			templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(exact(entry.At))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 98, Col: 55}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/trail.templ`, Line: 117, Col: 55}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 			if templ_7745c5c3_Err != nil {
