@@ -115,8 +115,10 @@ func TestSendAll(t *testing.T) {
 	t.Parallel()
 	s := serve(t, server{refuses: 550, refusesOnly: "nobody@example.org"})
 	errs := s.sender("smtp://127.0.0.1:PORT").SendAll(t.Context(), []mail.Message{
-		{To: "ada@example.org", Subject: "1", Text: "1"}, {To: "nobody@example.org", Subject: "2", Text: "2"},
-		{To: "not an address", Subject: "3", Text: "3"}, {To: "grace@example.org", Subject: "4", Text: "4"},
+		{To: "ada@example.org", Subject: "1", Text: "1"},
+		{To: "nobody@example.org", Subject: "2", Text: "2"},
+		{To: "not an address", Subject: "3", Text: "3"},
+		{To: "grace@example.org", Subject: "4", Text: "4"},
 	})
 	if errs[0] != nil || !errors.Is(errs[1], mail.ErrRefused) || !errors.Is(errs[2], mail.ErrRefused) || errs[3] != nil {
 		t.Errorf("SendAll = %v", errs)
