@@ -176,6 +176,7 @@ func pages(theme string) map[string]templ.Component {
 	all := map[string]templ.Component{}
 	maps.Copy(all, accountPages(theme))
 	maps.Copy(all, keyPages(theme))
+	maps.Copy(all, peoplePages(theme))
 	all["usage"], all["usage-empty"] = views.UsageOfWorkspace(usagePage(theme)), views.UsageOfWorkspace(views.UsagePage{Page: sample("Usage", "/w/"+slug+"/usage", theme)})
 	docs := bare("Sending webhooks", "/docs/send", theme)
 	all["docs-send"] = views.DocsSend(views.DocsPage{Page: docs, Schemes: schemes(), BaseURL: "https://hooks.harbourpine.example", MaxBody: "1 MiB"})

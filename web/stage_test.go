@@ -292,6 +292,11 @@ func (c *client) post(path string, pairs ...string) answer {
 
 var changing = regexp.MustCompile(`nonce="[^"]*"|hx-nonce="[^"]*"|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
+// bodyOf is an answer's body without what differs from one to the next, nor a text.
+func (a answer) bodyOf(text string) string {
+	return changing.ReplaceAllString(strings.ReplaceAll(a.body, text, ""), "")
+}
+
 // masked is an answer without what differs from one to the next.
 func (a answer) masked() string {
 	return fmt.Sprint(a.StatusCode, " ", a.Header.Get("Location"), "\n", changing.ReplaceAllString(a.body, ""))

@@ -8,24 +8,28 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime/pprof"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"keyhook/internal/account"
+	"keyhook/internal/audit"
 	"keyhook/internal/bench"
 	"keyhook/internal/config"
 	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
+	"keyhook/web"
 	"keyhook/web/api"
 )
 
 type benchServerCmd struct {
 	config.Database
 	config.MasterKey
-	Design  string `enum:"limit,ingest,naive,read" required:"" help:"Which server."`
+	Design  string `enum:"limit,ingest,naive,read,console" required:"" help:"Which server."`
 	Profile string `help:"File for a profile of its processor time."`
 }
 
@@ -63,6 +67,15 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		go readers.Run(context.WithoutCancel(ctx))
 		handler = ingest.Prefixed(handler, readers)
 	}
+	if c.Design == "console" {
+		console, err := postgres.Open(ctx, d.url, postgres.Console)
+		if err != nil {
+			return err
+		}
+		defer console.Close()
+		handler = web.NewServer(web.Config{ClientAddr: forwarded}, account.NewStore(console, box, log), keyring.NewStore(console, box),
+			inbox.NewStore(console, box), audit.NewStore(console), log)
+	}
 	if c.Design == "naive" {
 		wide, err := postgres.Open(ctx, d.url, postgres.Naive)
 		if err != nil {
@@ -84,6 +97,12 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		defer func() { _ = prometheus.WriteToTextfile(c.Profile+".metrics", registry) }()
 	}
 	return serveUntil(ctx, a.out, handler)
+}
+
+// forwarded believes everybody: only the benchmark asks.
+func forwarded(r *http.Request) netip.Addr {
+	address, _ := netip.ParseAddr(r.Header.Get("X-Forwarded-For"))
+	return address
 }
 
 func serveUntil(ctx context.Context, out io.Writer, handler http.Handler) error {

@@ -53,6 +53,8 @@ var onlyFor = map[string][]string{
 	"github.com/PuerkitoBio/goquery":                 {},
 	"pgregory.net/rapid":                             {},
 	"golang.org/x/crypto/argon2":                     {"internal/account"},
+	"github.com/pquerna/otp/hotp":                    {"internal/account"},
+	"github.com/boombuler/barcode/qr":                {"web"},
 	"github.com/wneessen/go-mail":                    {"internal/mail"},
 	"github.com/emersion/go-smtp":                    {"internal/mailtest"},
 	"keyhook/internal/mailtest":                      {},

@@ -110,8 +110,13 @@ func (s *Store) withCode(ctx context.Context, by audit.Actor, user User, code st
 	if err := s.attempt(ctx, subjects); err != nil {
 		return onCode(err)
 	}
+	const lock = `SELECT true FROM users WHERE id = $1 FOR NO KEY UPDATE` // before the factor's row, as a reset does
 	right := false
 	err := s.db.InTx(ctx, func(tx *sqlx.Tx) (err error) {
+		var locked bool
+		if err := tx.GetContext(ctx, &locked, lock, user.ID); err != nil {
+			return noUser(err)
+		}
 		if right, err = s.useCode(ctx, tx, by, user, code); err != nil || !right {
 			return err
 		}

@@ -32,12 +32,12 @@ func (s *Store) SignIn(ctx context.Context, by audit.Actor, email, password, use
 	}
 	var stored string
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		if user, err = userByEmail(ctx, tx, email); err != nil {
+		if user, err = userByEmail(ctx, tx, email); err != nil && !errors.Is(err, errNoUser) {
 			return err
 		}
-		return tx.GetContext(ctx, &stored, query, user.ID)
+		return tx.GetContext(ctx, &stored, query, user.ID) // of nobody too: the work is the same
 	})
-	if err != nil && !errors.Is(err, errNoUser) && !errors.Is(err, sql.ErrNoRows) {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		s.takeBack(ctx, subjects)
 		return "", User{}, fmt.Errorf("sign in: %w", err)
 	}
