@@ -105,7 +105,7 @@ func (m *meadow) fill(accepted, flood int) {
 		SELECT id, $1, key, 1, 'api_key', outcome, reason, 200, '/hooks/{key id}', '192.0.2.' || place % 5, 'test', 'webhook', 'ref-' || place, id, 'x', 1, at
 		FROM r ORDER BY place`
 	m.t.Helper()
-	m.raw.MustExec(`TRUNCATE deliveries, signals, delivery_counts, delivery_days`)
+	m.raw.MustExec(`TRUNCATE deliveries, signals, delivery_counts, delivery_days, outcome_counts`)
 	_, err := m.raw.Exec(rows, m.workspace,
 		pq.Array([]uuid.UUID{m.busy, m.flooded, m.late, m.late, m.repeated, m.repeated}),
 		pq.Array([]string{"accepted", "refused", "refused", "accepted", "accepted", "duplicate"}),

@@ -28,6 +28,15 @@ func (f DeliveryFilter) Countable() bool {
 	return f.SourceRef == "" && !f.compared(&c)
 }
 
+// totals are the counts to ask: where the key and the reason don't matter, those in
+// which they are added up.
+func (f DeliveryFilter) totals() string {
+	if f.Key == uuid.Nil && f.Reason == "" {
+		return "outcome_totals"
+	}
+	return "delivery_totals"
+}
+
 // HistogramOf counts a workspace's deliveries between the filter's times, of which
 // both must be set, in intervals of step. Intervals of whole hours come from the
 // counts where these know the filter: they are exact, and know of requests that were
@@ -87,17 +96,21 @@ const place = `floor(extract(epoch FROM %s - %s::timestamptz) / %s::float8)::int
 
 // fromRows counts the rows themselves.
 func (h *Histogram) fromRows(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, f DeliveryFilter) error {
+	w := f.course()
+	if err := w.ready(ctx, tx); err != nil {
+		return err
+	}
 	var c conditions
-	f.found(workspace, &c)
-	end, err := endOf(ctx, tx, c, "DESC", histogramRows)
+	w.found(workspace, &c)
+	end, err := endOf(ctx, tx, ` FROM deliveries AS d WHERE `+c.String(), ` ORDER BY `+w.order("DESC"), histogramRows, c.args)
 	if err != nil {
 		return err
 	}
 	if end != uuid.Nil {
-		c.add(true, `d.id >= $%[1]d`, end)
+		w.beyond(workspace, &c, ">=", end)
 		h.Since = time.Unix(end.Time().UnixTime()).UTC()
 	}
-	f.compared(&c)
+	w.compared(&c)
 	return h.countRows(ctx, tx, c)
 }
 
@@ -123,7 +136,7 @@ func (h *Histogram) fromCounts(ctx context.Context, tx *sqlx.Tx, workspace uuid.
 	c.add(f.Outcome != "", `d.outcome = $%[1]d`, f.Outcome)
 	c.add(f.Reason != "", `d.reason = $%[1]d`, f.Reason)
 	from, step := c.arg(h.From), c.arg(h.Step.Seconds())
-	query := `SELECT ` + fmt.Sprintf(place, "d.hour", from, step) + `, d.outcome, sum(d.requests)::bigint AS n FROM delivery_totals AS d WHERE ` + c.String() + ` GROUP BY 1, 2`
+	query := `SELECT ` + fmt.Sprintf(place, "d.hour", from, step) + `, d.outcome, sum(d.requests)::bigint AS n FROM ` + f.totals() + ` AS d WHERE ` + c.String() + ` GROUP BY 1, 2`
 	var parts []histogramPart
 	if err := tx.SelectContext(ctx, &parts, query, c.args...); err != nil {
 		return err
