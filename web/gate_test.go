@@ -69,6 +69,7 @@ var expected = map[string]struct {
 	"POST /w/{workspace}/batches/{batch}":      {303, 403, ""},
 	"POST /w/{workspace}/batches/{batch}/undo": {303, 403, ""},
 
+	"GET /w/{workspace}/deliveries/chart":  {200, 200, ""},
 	"GET /w/{workspace}/deliveries/export": {200, 200, ""},
 	"GET /w/{workspace}/deliveries/tail":   {200, 200, ""},
 

@@ -174,19 +174,12 @@ func (v logView) tail(r *http.Request) views.Tail {
 	if t.Live {
 		t.Toggle = v.list(nil)
 	}
-	part := func(name string, more map[string]string) string {
-		query := v.filter.Query(more)
-		if query != "" {
-			query = "?" + query
-		}
-		return v.base() + name + query
-	}
 	if newest {
-		t.Stream = part("/tail", nil)
+		t.Stream = v.part("/tail", nil)
 	}
-	t.CSV, t.NDJSON = part("/export", map[string]string{"format": inbox.CSV}), part("/export", map[string]string{"format": inbox.NDJSON})
+	t.CSV, t.NDJSON = v.part("/export", map[string]string{"format": inbox.CSV}), v.part("/export", map[string]string{"format": inbox.NDJSON})
 	if v.member.Can(account.ViewPayloads) {
-		t.Payloads = part("/export", map[string]string{"format": inbox.NDJSON, "payloads": "1"})
+		t.Payloads = v.part("/export", map[string]string{"format": inbox.NDJSON, "payloads": "1"})
 	}
 	return t
 }

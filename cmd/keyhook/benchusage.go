@@ -123,7 +123,7 @@ func (c *benchUsageCmd) console(ctx context.Context, lab *laboratory) (*bench.Co
 	if err != nil {
 		return nil, err
 	}
-	asked.Client = &http.Client{Jar: jar}
+	asked.Client, asked.Events = &http.Client{Jar: jar}, inbox.NewStore(db, box)
 	asked.Workspace = lab.key.Key.WorkspaceID
 	return asked, asked.SignIn(ctx, url.Values{"email": {"usage-" + usageEmail}, "password": {usagePassword}})
 }
