@@ -62,7 +62,7 @@ func chartOf(v logView) logCount {
 
 // quick reports whether counts that are added up already know the answer: whole
 // hours of a workspace or of a key. All else takes longer than the list does.
-func (c logCount) quick() bool { return c.step%time.Hour == 0 && c.Countable() && c.Reason == "" }
+func (c logCount) quick() bool { return c.step%time.Hour == 0 && c.Countable() }
 
 // logChart is the chart above the list: there with the page if it is quick or asked
 // for, else fetched by it, so that the list does not wait.

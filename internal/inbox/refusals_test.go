@@ -100,8 +100,8 @@ func (p *place) sameByWorkspace() {
 func (p *place) sameByOutcome() {
 	p.t.Helper()
 	const outcomes = `
-		SELECT count(*) FROM (SELECT workspace_id, hour, outcome, sum(requests) AS requests FROM delivery_counts GROUP BY 1, 2, 3) AS c
-			FULL JOIN (SELECT * FROM outcome_counts WHERE requests <> 0) AS o USING (workspace_id, hour, outcome, requests)
+		SELECT count(*) FROM (SELECT workspace_id, hour, outcome, reason, sum(requests) AS requests FROM delivery_counts GROUP BY 1, 2, 3, 4) AS c
+			FULL JOIN (SELECT * FROM outcome_counts WHERE requests <> 0) AS o USING (workspace_id, hour, outcome, reason, requests)
 		WHERE c.workspace_id IS NULL OR o.workspace_id IS NULL`
 	if n := p.count(outcomes); n != 0 {
 		p.t.Errorf("%d hours are counted otherwise by outcome than by key", n)

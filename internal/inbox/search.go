@@ -57,8 +57,8 @@ func (s *Store) Deliveries(ctx context.Context, workspace uuid.UUID, search Sear
 
 func searchIn(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, search Search) (found Found, err error) {
 	began, looked, wanted := time.Now(), 0, search.Limit+1
-	t := trip{search: search, course: search.course(), tx: tx, workspace: workspace}
-	if err := t.course.ready(ctx, tx); err != nil {
+	t := trip{search: search, tx: tx, workspace: workspace}
+	if t.course, err = courseOf(ctx, tx, search.DeliveryFilter); err != nil {
 		return Found{}, err
 	}
 	stretch := t.first()
@@ -129,9 +129,9 @@ type trip struct {
 func (t trip) first() int {
 	var probe conditions
 	switch {
-	case !t.compared(&probe):
+	case !t.compare(&probe):
 		return 0
-	case t.Text != "":
+	case t.rest.Text != "":
 		return firstBodies
 	}
 	return firstStretch
@@ -142,15 +142,15 @@ func (t trip) first() int {
 func (t trip) stretch(ctx context.Context, at uuid.UUID, length, wanted int) (rows []Delivery, end uuid.UUID, err error) {
 	beyond, way := t.search.way()
 	var c conditions
-	t.found(t.workspace, &c)
+	t.follow(t.workspace, &c)
 	t.beyond(t.workspace, &c, beyond, at)
-	from, order := ` FROM deliveries AS d WHERE `+c.String(), ` ORDER BY `+t.order(way)
+	from, order := ` FROM deliveries AS d WHERE `+c.String(), t.order(way)
 	if length == 0 {
 		query := `SELECT ` + columns + from + order + ` LIMIT ` + c.arg(wanted)
 		return rows, uuid.Nil, t.tx.SelectContext(ctx, &rows, query, c.args...)
 	}
 	meant := conditions{args: c.args}
-	t.compared(&meant)
+	t.compare(&meant)
 	// The rows come in the order of the inner query, and end when enough are found.
 	query := `SELECT ` + columns + ` FROM (SELECT d.*` + from + order + ` LIMIT ` + meant.arg(length) + `) AS d WHERE ` + meant.String() + ` LIMIT ` + meant.arg(wanted)
 	if err := t.tx.SelectContext(ctx, &rows, query, meant.args...); err != nil || len(rows) == wanted {
