@@ -21,6 +21,7 @@ import (
 type benchCmd struct {
 	Ingest benchIngestCmd `cmd:"" help:"Ingestion beside its limit and a naive design."`
 	Read   benchReadCmd   `cmd:"" help:"Reading by cursor, latency to readers that wait, and what open streams cost."`
+	Tail   benchTailCmd   `cmd:"" help:"What open live tails cost ingestion."`
 	Lone   benchLoneCmd   `cmd:"" help:"What one client alone waits for, beside a bare commit."`
 	Idle   benchIdleCmd   `cmd:"" help:"What connections cost that are open and silent."`
 	Stored benchStoredCmd `cmd:"" help:"Ingestion into a database that holds millions of rows, beside an empty one. Takes a quarter of an hour and 10 GB."`

@@ -184,26 +184,33 @@ func (c *benchReadCmd) compare(ctx context.Context, a app, base string, target b
 	if c.Rounds == 0 || c.Streams == 0 {
 		return f, nil
 	}
+	err = f.alternate(ctx, a, c.Rounds, func() (func() (int, error), error) { return bench.OpenStreams(ctx, base, tokens, c.Streams) },
+		func() (float64, error) { return bench.IngestRate(ctx, target, 64, c.Seconds) })
+	return f, err
+}
+
+// alternate measures a rate with and without what open opens, in turns.
+func (f *streamFigures) alternate(ctx context.Context, a app, rounds int, open func() (end func() (int, error), err error), rate func() (float64, error)) (err error) {
 	var with, without []float64
-	for round := range c.Rounds {
-		for _, open := range []bool{round%2 == 0, round%2 != 0} {
+	for round := range rounds {
+		for _, opened := range []bool{round%2 == 0, round%2 != 0} {
 			end := func() (int, error) { return 0, nil }
-			if open {
-				if end, err = bench.OpenStreams(ctx, base, tokens, c.Streams); err != nil {
-					return f, err
+			if opened {
+				if end, err = open(); err != nil {
+					return err
 				}
 			}
-			rps, err := bench.IngestRate(ctx, target, 64, c.Seconds)
+			rps, err := rate()
 			if err != nil {
-				return f, err
+				return err
 			}
 			got, err := end()
 			if err != nil {
-				return f, err
+				return err
 			}
 			f.Got += got
-			fmt.Fprintf(a.err, "round %d, streams %v: %.0f requests/s\n", round+1, open, rps)
-			if open {
+			fmt.Fprintf(a.err, "round %d, open %v: %.0f requests/s\n", round+1, opened, rps)
+			if opened {
 				with = append(with, rps)
 			} else {
 				without = append(without, rps)
@@ -212,7 +219,7 @@ func (c *benchReadCmd) compare(ctx context.Context, a app, base string, target b
 	}
 	f.With, f.Without = bench.Median(with), bench.Median(without)
 	f.Loss = 100 * (1 - f.With/f.Without)
-	return f, nil
+	return nil
 }
 
 // Table writes a report for people.

@@ -25,7 +25,7 @@ import (
 type benchServerCmd struct {
 	config.Database
 	config.MasterKey
-	Design  string `enum:"limit,ingest,naive,read" required:"" help:"Which server."`
+	Design  string `enum:"limit,ingest,naive,read,console" required:"" help:"Which server."`
 	Profile string `help:"File for a profile of its processor time."`
 }
 
@@ -62,6 +62,16 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		readers := api.NewServer(api.Config{}, reading, keyring.NewStore(reading, box), inbox.NewStore(reading, box), log)
 		go readers.Run(context.WithoutCancel(ctx))
 		handler = ingest.Prefixed(handler, readers)
+	}
+	if c.Design == "console" {
+		pages, err := postgres.Open(ctx, d.url, postgres.Console)
+		if err != nil {
+			return err
+		}
+		defer pages.Close()
+		console := consoleOn(pages, box)
+		go console.Run(context.WithoutCancel(ctx))
+		handler = ingest.Prefixed(handler, console)
 	}
 	if c.Design == "naive" {
 		wide, err := postgres.Open(ctx, d.url, postgres.Naive)

@@ -42,8 +42,19 @@ func Serve(handler http.Handler, raw *postgres.DB) (*Console, error) {
 	return c, nil
 }
 
+// At is a console that another process serves.
+func At(base string) *Console { return &Console{base: base} }
+
 // Close ends the server.
 func (c *Console) Close() error { return c.server.Close() }
+
+// OpenTails opens live tails with these filters in turns, until the returned function
+// is called, which says how many batches of rows they got together.
+func (c *Console) OpenTails(ctx context.Context, n int, filters []string) (end func() (batches int, err error), err error) {
+	return openEvents(ctx, c.Client, n, "event: rows", func(i int, _ *http.Request) string {
+		return c.base + "/w/bench/deliveries/tail?" + filters[i%len(filters)]
+	})
+}
 
 // SignIn sends the form.
 func (c *Console) SignIn(ctx context.Context, form url.Values) error {

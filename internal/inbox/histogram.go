@@ -13,7 +13,7 @@ import (
 // had from the hourly counts: in stretches that double as long as they are quick.
 const (
 	histogramRows  = 100_000
-	histogramFirst = 2_000
+	histogramFirst = 500
 	histogramTime  = 20 * time.Millisecond // to begin another one, which takes twice as long as all before
 )
 
