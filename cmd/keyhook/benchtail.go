@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"keyhook/internal/bench"
 )
@@ -44,7 +45,7 @@ func (c *benchTailCmd) Run(ctx context.Context, a app) error {
 	if err != nil {
 		return err
 	}
-	_, base, err := lab.start(ctx, a, "console")
+	pid, base, err := lab.start(ctx, a, "console")
 	if err != nil {
 		return err
 	}
@@ -54,6 +55,7 @@ func (c *benchTailCmd) Run(ctx context.Context, a app) error {
 	}
 	target := bench.Target{URL: base + "/hooks/" + lab.key.Key.ID.String(), Headers: map[string]string{"X-API-Key": lab.key.APIKey.Reveal()}}
 	report := tailReport{Filters: c.Filters, streamFigures: streamFigures{Open: c.Tails}}
+	report.used = func() (time.Duration, error) { return bench.ProcessorTime(pid, lab.db.owned.PID()) }
 	err = report.alternate(ctx, a, c.Rounds, func() (func() (int, error), error) { return console.OpenTails(ctx, c.Tails, tailFilters[:c.Filters]) },
 		func() (float64, error) { return bench.IngestRate(ctx, target, 64, c.Seconds) })
 	if err != nil {
@@ -72,4 +74,6 @@ type tailReport struct {
 func (r tailReport) Table(w io.Writer) {
 	fmt.Fprintf(w, "ingestion with 64 connections: %.0f requests/s, %.0f with %d live tails open, of %d filters: %.1f %% less; %d batches of rows were sent\n",
 		r.Without, r.With, r.Open, r.Filters, r.Loss, r.Got)
+	fmt.Fprintf(w, "processor time of server and database: %.1f µs a request, %.1f with the tails: they take %.0f ms a second\n",
+		r.CPUWithout, r.CPUWith, (r.CPUWith-r.CPUWithout)*r.With/1000)
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"time"
 )
 
 // OpenStreams opens streams and keeps reading them until the returned function is
@@ -89,6 +90,16 @@ func openOne(ctx context.Context, client *http.Client, i int, path func(int, *ht
 func IngestRate(ctx context.Context, target Target, connections int, seconds float64) (float64, error) {
 	l, err := send(ctx, target, connections, seconds)
 	return l.rps(), err
+}
+
+// ProcessorTime is what a server and its database have used so far.
+func ProcessorTime(server, database int) (time.Duration, error) {
+	own, err := processorTime(server)
+	if err != nil {
+		return 0, err
+	}
+	its, err := treeTime(database)
+	return own + its, err
 }
 
 // Post sends one request and returns the id of the signal that it made.
