@@ -60,6 +60,14 @@ func (v logView) list(other map[string]string) string {
 	return v.base()
 }
 
+// part is the address of something else about what the filter means.
+func (v logView) part(name string, more map[string]string) string {
+	if query := v.filter.Query(more); query != "" {
+		return v.base() + name + "?" + query
+	}
+	return v.base() + name
+}
+
 // here are the filter and the page as they stand in the address.
 func (v logView) here() string {
 	other := map[string]string{}

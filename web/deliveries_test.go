@@ -277,3 +277,29 @@ func TestElsewhere(t *testing.T) {
 		t.Errorf("looking up what is no id = %d", got.StatusCode)
 	}
 }
+
+// TestChartComesBehind: a chart that must be counted row by row has an address of its
+// own, and a link to the page with it; one that is counted already is there at once.
+func TestChartComesBehind(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	id := s.request(s.home, "{}", func(a *inbox.Arrival) { a.Scheme = "stripe" })
+	c, path := s.signIn(s.home.owner), "/w/"+s.home.slug+"/deliveries"
+	if doc := parse(t, c.get(path+"?range=7d").body); doc.Find("#log-caption").Length() != 1 || doc.Find(".log-chart-later").Length() != 0 {
+		t.Errorf("the chart of a week is not there with the page")
+	}
+	page := c.get(path + "?scheme=stripe")
+	later := parse(t, page.body).Find(".log-chart-later")
+	if ids := strings.Join(shownIn(t, page), " "); ids != id.String() || later.Length() != 1 {
+		t.Fatalf("the page shows %q and %d places for a chart", ids, later.Length())
+	}
+	for _, address := range []string{later.AttrOr("hx-get", ""), later.Find("a").AttrOr("href", "")} {
+		got := c.get(address)
+		if caption := parse(t, got.body).Find("#log-caption").Text(); got.StatusCode != 200 || !strings.Contains(caption, "1 accepted") {
+			t.Errorf("%s = %d, %q", address, got.StatusCode, caption)
+		}
+	}
+	if got := c.get(path + "/chart?generation=x"); got.StatusCode != 422 || strings.Contains(got.body, "<svg viewBox") {
+		t.Errorf("the chart of a wrong filter = %d", got.StatusCode)
+	}
+}

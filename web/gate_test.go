@@ -83,6 +83,7 @@ var expected = map[string]struct {
 	"GET /w/{workspace}/reviews/{review}/answer":  {303, 403, ""}, // of no key
 	"POST /w/{workspace}/reviews/{review}/answer": {422, 403, ""},
 
+	"GET /w/{workspace}/deliveries/chart":  {200, 200, ""},
 	"GET /w/{workspace}/deliveries/export": {200, 200, ""},
 	"GET /w/{workspace}/deliveries/tail":   {200, 200, ""},
 

@@ -127,6 +127,7 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/deliveries/{request}/drawer", Permission: account.ViewKeys, member: s.showDrawer},
 		{Pattern: "GET /w/{workspace}/deliveries/{request}/body", Permission: account.ViewPayloads, member: s.downloadDelivery},
 		{Pattern: "GET /w/{workspace}/deliveries/export", Permission: account.ViewKeys, member: s.exportDeliveries, fresh: "export deliveries"},
+		{Pattern: "GET /w/{workspace}/deliveries/chart", Permission: account.ViewKeys, member: s.showLogChart, poll: true},
 		{Pattern: "GET /w/{workspace}/deliveries/tail", Permission: account.ViewKeys, member: s.tailDeliveries, poll: true},
 		{Pattern: "GET /w/{workspace}/usage", Permission: account.ViewKeys, member: s.showUsage},
 

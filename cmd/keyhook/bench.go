@@ -25,6 +25,7 @@ type benchCmd struct {
 	Idle     benchIdleCmd     `cmd:"" help:"What connections cost that are open and silent."`
 	Stored   benchStoredCmd   `cmd:"" help:"Ingestion into a database that holds millions of rows, beside an empty one. Takes a quarter of an hour and 10 GB."`
 	Usage    benchUsageCmd    `cmd:"" help:"The console on millions of deliveries, beside the raw SQL. Takes half an hour and 12 GB."`
+	Tail     benchTailCmd     `cmd:"" help:"What open live tails cost ingestion."`
 	Deletion benchDeletionCmd `cmd:"" help:"Ingestion beside the deletion of another workspace."`
 	Timing   benchTimingCmd   `cmd:"" help:"Whether the time of a refusal tells what exists."`
 	Server   benchServerCmd   `cmd:"" hidden:"" help:"One of the servers that are measured."`

@@ -68,13 +68,14 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		handler = ingest.Prefixed(handler, readers)
 	}
 	if c.Design == "console" {
-		console, err := postgres.Open(ctx, d.url, postgres.Console)
+		pages, err := postgres.Open(ctx, d.url, postgres.Console)
 		if err != nil {
 			return err
 		}
-		defer console.Close()
-		handler = web.NewServer(web.Config{ClientAddr: forwarded}, account.NewStore(console, box, log), keyring.NewStore(console, box),
-			inbox.NewStore(console, box), audit.NewStore(console), log)
+		defer pages.Close()
+		console := consoleOn(pages, box)
+		go console.Run(context.WithoutCancel(ctx))
+		handler = ingest.Prefixed(handler, console)
 	}
 	if c.Design == "naive" {
 		wide, err := postgres.Open(ctx, d.url, postgres.Naive)
