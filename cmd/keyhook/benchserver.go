@@ -14,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"keyhook/internal/account"
 	"keyhook/internal/audit"
 	"keyhook/internal/bench"
 	"keyhook/internal/config"

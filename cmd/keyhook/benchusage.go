@@ -112,7 +112,7 @@ func addOwner(ctx context.Context, s *session) error {
 // consoleOn is the console as serve has it, on a database.
 func consoleOn(db *postgres.DB, box *seal.Box) *web.Server {
 	config := web.Config{ClientAddr: func(r *http.Request) netip.Addr { return ingest.ClientAddr(r, nil) }}
-	return web.NewServer(config, account.NewStore(db, box, slog.New(slog.DiscardHandler)), keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), slog.New(slog.DiscardHandler))
+	return web.NewServer(config, account.NewStore(db, box, slog.New(slog.DiscardHandler)), keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), nil, slog.New(slog.DiscardHandler))
 }
 
 // signInTo signs in as the owner.
