@@ -14,14 +14,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"keyhook/internal/audit"
 	"keyhook/internal/bench"
 	"keyhook/internal/config"
 	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
-	"keyhook/web"
 	"keyhook/web/api"
 )
 
