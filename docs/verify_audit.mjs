@@ -52,7 +52,7 @@ for await (const line of createInterface({ input: createReadStream(trail) })) {
 }
 const marks = chain ? signed.get(chain) : signed.values().next().value
 if (marks && Math.max(...marks.keys()) > place) end(`broken at ${place + 1}: cut`, 1)
-end(`ok, ${place} entries`, 0)
+end(`ok, ${place} entries, the last one's hash is ${previous.toString('hex')}`, 0)
 
 function end(message, code) {
   console.log(message)

@@ -86,11 +86,14 @@ SELECT wall('audit_log', 'chain = $workspace::text'), wall('audit_heads', 'chain
 -- What belongs to a key goes with the key, which has its own wall.
 SELECT wall(name, 'EXISTS (SELECT FROM webhook_keys AS k WHERE k.id = webhook_key_id)')
 FROM unnest('{webhook_key_credentials,key_allowances,key_addresses,key_batch_keys}'::text[]) AS name;
+-- A review's lines go with the review.
+SELECT wall('access_review_lines', 'review_id IN (SELECT r.id FROM access_reviews AS r)');
 -- Nobody in a workspace asks for these.
 SELECT wall('first_bodies', 'false'), wall('refused_request_quotas', 'false');
 
 -- Views ask with the rights of who asks them.
 ALTER VIEW delivery_totals SET (security_invoker = true);
+ALTER VIEW outcome_totals SET (security_invoker = true);
 ALTER VIEW workspace_totals SET (security_invoker = true);
 ALTER VIEW usage_by_hour SET (security_invoker = true);
 ALTER VIEW usage_by_day SET (security_invoker = true);
@@ -98,6 +101,7 @@ ALTER VIEW usage_by_day SET (security_invoker = true);
 -- +migrate Down
 ALTER VIEW usage_by_day RESET (security_invoker);
 ALTER VIEW usage_by_hour RESET (security_invoker);
+ALTER VIEW outcome_totals RESET (security_invoker);
 ALTER VIEW workspace_totals RESET (security_invoker);
 ALTER VIEW delivery_totals RESET (security_invoker);
 DROP FUNCTION wall;

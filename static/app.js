@@ -93,6 +93,11 @@
     return true;
   }
 
+  // What is printed says when: the page may have been open for hours.
+  addEventListener("beforeprint", () => {
+    for (const node of $$("[data-printed]")) node.textContent = ", printed " + new Date().toISOString().slice(0, 19).replace("T", " ") + " UTC";
+  });
+
   const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
   function refreshTimes() {
     for (const time of $$("time[data-ago]")) {
@@ -127,6 +132,7 @@
   document.addEventListener("click", (event) => {
     const copier = event.target.closest("[data-copy]");
     if (copier) { copy(copier); return; }
+    if (event.target.closest("[data-print]")) { print(); return; }
     const closer = event.target.closest("[data-close]");
     if (closer && closer.closest("dialog:modal")) { event.preventDefault(); closer.closest("dialog").close(); return; }
     const drawer = event.target.closest("[data-close-drawer]");

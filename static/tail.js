@@ -11,7 +11,7 @@
 
   const rows = () => [...card.querySelectorAll("tbody > tr[id^='delivery-']")];
   const count = (n) => n >= most ? most + " or more" : String(n);
-  const dayOf = (row) => $("time", row)?.dateTime.slice(0, 10);
+  const dayOf = (row) => row?.dataset.day;
 
   // What keeps new rows out: whoever reads must not have the lines move.
   function reasons() {

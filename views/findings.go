@@ -1,6 +1,7 @@
 package views
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +97,7 @@ func shorten(text string, most int) string {
 }
 
 // overlaps are grave if the old credentials are in use.
-func (p OverviewPage) overlaps(grave bool) Finding {
+func (p OverviewPage) overlaps(ctx context.Context, grave bool) Finding {
 	f := Finding{Icon: "refresh-cw"}
 	n := 0
 	for _, o := range p.Overlaps {
@@ -107,7 +108,7 @@ func (p OverviewPage) overlaps(grave bool) Finding {
 			f.More++
 			continue
 		}
-		text := "old " + Parts(o.What) + " until " + stamp(o.Until) + " · "
+		text := "old " + Parts(o.What) + " until " + stamp(ctx, o.Until) + " · "
 		if o.LastOldAt == nil {
 			text += "not used since the rotation"
 		} else {

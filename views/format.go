@@ -1,6 +1,7 @@
 package views
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,20 +10,50 @@ import (
 	"unicode/utf8"
 )
 
+type zoneKey struct{}
+
+// InZone returns ctx for whoever sees times in a zone. Without one they are in UTC,
+// as trails, exports and what addresses hold always are.
+func InZone(ctx context.Context, zone *time.Location) context.Context {
+	return context.WithValue(ctx, zoneKey{}, zone)
+}
+
+// Zone is the zone in which the reader sees times.
+func Zone(ctx context.Context) *time.Location {
+	if zone, ok := ctx.Value(zoneKey{}).(*time.Location); ok {
+		return zone
+	}
+	return time.UTC
+}
+
+// zoneName is what the zone is called in headings, such as UTC or Europe/Berlin.
+func zoneName(ctx context.Context) string { return Zone(ctx).String() }
+
+// in writes a moment for the reader; MST in layout is the zone at that time.
+func in(ctx context.Context, t time.Time, layout string) string {
+	return t.In(Zone(ctx)).Format(layout)
+}
+
 func iso(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func isoDay(t time.Time) string { return t.UTC().Format("2006-01-02") }
 
-// stamp is a moment in full, such as 29 Nov 2026, 23:59 UTC.
-func stamp(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
+// dayOf names the reader's day that a moment is in.
+func dayOf(ctx context.Context, t time.Time) string { return in(ctx, t, "2006-01-02") }
 
-// exact is a moment as a tooltip shows it.
+// stamp is a moment in full, such as 29 Nov 2026, 23:59 UTC.
+func stamp(ctx context.Context, t time.Time) string { return in(ctx, t, "2 Jan 2006, 15:04 MST") }
+
+// moment is one to the second, for tables.
+func moment(ctx context.Context, t time.Time) string { return in(ctx, t, "2006-01-02 15:04:05 MST") }
+
+// exact is a moment as a tooltip and the trail show it.
 func exact(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-func day(t time.Time) string { return t.UTC().Format("2 Jan 2006") }
+func day(ctx context.Context, t time.Time) string { return in(ctx, t, "2 Jan 2006") }
 
 // clock is the time of day of a log's row, to the millisecond.
-func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+func clock(ctx context.Context, t time.Time) string { return in(ctx, t, "15:04:05.000") }
 
 // since tells t's distance from now in the largest unit that fits, as app.js does.
 func since(t, now time.Time) string {

@@ -1,6 +1,9 @@
 package views
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // An OverviewPage answers whether anything is wrong.
 type OverviewPage struct {
@@ -16,6 +19,7 @@ type OverviewPage struct {
 	LongIdle     KeySet // of them, for 90
 	NeverExpires KeySet
 	OwnerGone    KeySet
+	Verification *VerificationPart // of the audit trail; nil: not for the reader
 }
 
 // RefusalFacts are how much was refused in the last 24 hours, and what is usual.
@@ -99,8 +103,8 @@ func ghostWord(reason string) string {
 }
 
 // wrong are the findings that need somebody now, the gravest first.
-func (p OverviewPage) wrong() (list []Finding) {
-	for _, f := range []Finding{p.refusals(), p.ghosts(), p.overlaps(true), p.expiring(true), p.forwards()} {
+func (p OverviewPage) wrong(ctx context.Context) (list []Finding) {
+	for _, f := range []Finding{p.trail(), p.refusals(), p.ghosts(), p.overlaps(ctx, true), p.expiring(ctx, true), p.forwards()} {
 		if f.Fact != "" {
 			list = append(list, f)
 		}
@@ -109,14 +113,14 @@ func (p OverviewPage) wrong() (list []Finding) {
 }
 
 // tidy are the findings that may wait.
-func (p OverviewPage) tidy() (list []Finding) {
+func (p OverviewPage) tidy(ctx context.Context) (list []Finding) {
 	for _, f := range []Finding{
-		p.expiring(false), p.overlaps(false),
-		p.set(p.OwnerGone, "users", "owner-gone", "has no owner", "have no owner", "Nobody who belongs to this workspace answers for them.", made),
-		p.set(p.NeverUsed, "circle-dashed", "never-used", "was never used", "were never used", "", made),
-		p.set(p.LongIdle, "hourglass", "idle-90", "was not used for 90 days", "were not used for 90 days", "", used),
-		p.set(p.Idle, "hourglass", "idle", "was not used for 30 days", "were not used for 30 days", "", used),
-		p.set(p.NeverExpires, "clock-alert", "never-expires", "never expires", "never expire", "", made),
+		p.expiring(ctx, false), p.overlaps(ctx, false),
+		p.set(ctx, p.OwnerGone, "users", "owner-gone", "has no owner", "have no owner", "Nobody who belongs to this workspace answers for them.", made),
+		p.set(ctx, p.NeverUsed, "circle-dashed", "never-used", "was never used", "were never used", "", made),
+		p.set(ctx, p.LongIdle, "hourglass", "idle-90", "was not used for 90 days", "were not used for 90 days", "", used),
+		p.set(ctx, p.Idle, "hourglass", "idle", "was not used for 30 days", "were not used for 30 days", "", used),
+		p.set(ctx, p.NeverExpires, "clock-alert", "never-expires", "never expires", "never expire", "", made),
 	} {
 		if f.Fact != "" {
 			list = append(list, f)
@@ -125,17 +129,19 @@ func (p OverviewPage) tidy() (list []Finding) {
 	return list
 }
 
-func made(k KeyMention, now time.Time) string { return "made " + day(k.CreatedAt) }
+func made(ctx context.Context, k KeyMention, now time.Time) string {
+	return "made " + day(ctx, k.CreatedAt)
+}
 
-func used(k KeyMention, now time.Time) string {
+func used(ctx context.Context, k KeyMention, now time.Time) string {
 	if k.LastUsedAt == nil {
-		return made(k, now) + ", never used"
+		return made(ctx, k, now) + ", never used"
 	}
 	return "last used " + since(*k.LastUsedAt, now)
 }
 
-func ends(k KeyMention, now time.Time) string {
-	text := endsIn(*k.ExpiresAt, now) + ", " + stamp(*k.ExpiresAt)
+func ends(ctx context.Context, k KeyMention, now time.Time) string {
+	text := endsIn(*k.ExpiresAt, now) + ", " + stamp(ctx, *k.ExpiresAt)
 	if k.LastUsedAt == nil {
 		return text + ", never used"
 	}
@@ -146,13 +152,13 @@ func ends(k KeyMention, now time.Time) string {
 func (p OverviewPage) status(filter string) string { return p.keys() + "?status=" + filter }
 
 // set is the finding about a set of keys.
-func (p OverviewPage) set(s KeySet, icon, filter, one, many, why string, text func(KeyMention, time.Time) string) Finding {
+func (p OverviewPage) set(ctx context.Context, s KeySet, icon, filter, one, many, why string, text func(context.Context, KeyMention, time.Time) string) Finding {
 	if s.Count == 0 {
 		return Finding{}
 	}
 	f := Finding{Icon: icon, Fact: keysThat(s.Count, one, many), Why: why, More: s.Count - len(s.First), Href: p.status(filter), Link: "See all"}
 	for _, k := range s.First {
-		f.About = append(f.About, About{p.keys(k.ID), k.Name, text(k, p.Now)})
+		f.About = append(f.About, About{p.keys(k.ID), k.Name, text(ctx, k, p.Now)})
 	}
 	if s.Count == 1 {
 		f.Href, f.Link = p.keys(s.First[0].ID), "Open key"
@@ -168,11 +174,11 @@ func keysThat(n int, one, many string) string {
 }
 
 // expiring is grave if a key ends within a week.
-func (p OverviewPage) expiring(grave bool) Finding {
+func (p OverviewPage) expiring(ctx context.Context, grave bool) Finding {
 	if grave != (p.WithinWeek > 0) {
 		return Finding{}
 	}
-	f := p.set(p.Expiring, "clock-alert", "expiring", "expires within 30 days", "expire within 30 days", "", ends)
+	f := p.set(ctx, p.Expiring, "clock-alert", "expiring", "expires within 30 days", "expire within 30 days", "", ends)
 	if grave {
 		f.Grave, f.Why = p.Expiring.First[0].ExpiresAt.Sub(p.Now) < 24*time.Hour, "Then their requests get 401. Edit a key to give it a later date, or rotate it."
 		f.Fact = keysThat(p.WithinWeek, "expires within 7 days", "expire within 7 days")

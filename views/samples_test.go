@@ -176,6 +176,7 @@ func pages(theme string) map[string]templ.Component {
 	all := map[string]templ.Component{}
 	maps.Copy(all, accountPages(theme))
 	maps.Copy(all, keyPages(theme))
+	maps.Copy(all, peoplePages(theme))
 	all["usage"], all["usage-empty"] = views.UsageOfWorkspace(usagePage(theme)), views.UsageOfWorkspace(views.UsagePage{Page: sample("Usage", "/w/"+slug+"/usage", theme)})
 	docs := bare("Sending webhooks", "/docs/send", theme)
 	all["docs-send"] = views.DocsSend(views.DocsPage{Page: docs, Schemes: schemes(), BaseURL: "https://hooks.harbourpine.example", MaxBody: "1 MiB"})
@@ -246,6 +247,7 @@ func keyPages(theme string) map[string]templ.Component {
 	idle := deactivatePage(theme)
 	idle.InUse = false
 	all := handoverPages(theme)
+	maps.Copy(all, memberPages(theme))
 	maps.Copy(all, map[string]templ.Component{
 		"batch-ask": views.KeyBatch(batchPage(theme, "deactivate", false)), "batch-done": views.KeyBatch(batchPage(theme, "deactivate", true)),
 		"batch-owner": views.KeyBatch(batchPage(theme, "owner", false)), "batch-back": views.KeyBatch(batchPage(theme, "reactivate", true)),
@@ -283,6 +285,39 @@ func handoverPages(theme string) map[string]templ.Component {
 		"handed-status": views.HandedStatus(views.HandedPage{Page: frame, HandedFacts: facts, Rows: []views.HandedRow{refused}, LastRefused: &refused, LastAccepted: &now}),
 		"handed-over":   views.HandedOver(views.HandedPage{Page: frame, HandedFacts: facts}),
 		"handed-gone":   views.HandedGone(views.GonePage{Page: frame}),
+	}
+}
+
+// memberPages are those about who belongs to a workspace, and about the workspace.
+func memberPages(theme string) map[string]templ.Component {
+	roles := []views.Option{{Value: "admin", Label: "Admin"}, {Value: "member", Label: "Member"}, {Value: "auditor", Label: "Auditor"}}
+	frame := func(title, path string) views.Page { return sample(title, "/w/"+slug+path, theme) }
+	members := views.MembersPage{Page: frame("Members", "/members"), CanLeave: true, CanGive: true, Rows: []views.MemberRow{
+		{ID: "1", Name: "Ada Okonkwo", Email: "ada@harbourpine.example", Role: "owner", RoleName: "Owner", You: true, Made: 3, LastSeenAt: &now, Strength: views.WithCode},
+		{ID: "2", Name: "Priya Raman", Email: "priya@harbourpine.example", Role: "auditor", RoleName: "Auditor", Roles: roles, CanRemove: true, Answers: 2, LastSeenAt: at(4 * time.Hour), Strength: views.PasswordOnly},
+	}, Invited: []views.InvitationRow{{ID: "3", Email: "lena@harbourpine.example", RoleName: "Member", By: "Ada Okonkwo", Until: now, CanManage: true}, {ID: "4", Email: "old@harbourpine.example", RoleName: "Owner", By: "Ada Okonkwo", Expired: true}}}
+	members.CanManageMembers = true
+	left := int64(120_000)
+	invitation := views.InvitationPage{Page: bare("Join Harbour & Pine", "/invitation", theme), Team: "Harbour & Pine", By: "Ada Okonkwo", Email: "lena@harbourpine.example", RoleName: "Member", Until: now}
+	other, known, own := invitation, invitation, invitation
+	other.SignedIn, known.Account, own.SignedIn = "eve@harbourpine.example", true, invitation.Email
+	invitation.Errors = map[string]string{"name": "Write a name."}
+	return map[string]templ.Component{
+		"members":       views.Members(members),
+		"member-remove": views.MemberRemove(views.MemberRemovePage{Page: frame("Remove", "/members/2/remove"), ID: "2", Name: "Priya Raman", Email: "priya@harbourpine.example", RoleName: "Auditor", Answers: 2}),
+		"leave":         views.Leave(views.LeavePage{Page: frame("Leave", "/members/leave")}),
+		"give":          views.Give(views.GivePage{Page: frame("Hand over", "/members/handover"), Heirs: []views.Option{{Value: "2", Label: "Priya Raman, Auditor"}}, Errors: map[string]string{"to": "Choose who becomes the owner."}}),
+		"give-nobody":   views.Give(views.GivePage{Page: frame("Hand over", "/members/handover")}),
+		"invite":        views.Invite(views.InvitePage{Page: frame("Invite people", "/invitations/new"), Emails: "x", Role: "member", Roles: roles, Errors: map[string]string{"emails": "Line 1, “x”, is no e-mail address like ada@example.com."}}),
+		"invited": views.Invited(views.InvitedPage{Page: frame("Invited", "/invitations"), Until: now, Links: []views.InvitedLink{
+			{Email: "lena@harbourpine.example", RoleName: "Member", URL: "https://keyhook.harbourpine.example/invitation?token=" + apiKey, Mailed: true},
+			{Email: "old@harbourpine.example", RoleName: "Member", URL: "https://keyhook.harbourpine.example/invitation?token=" + secret, Problem: "the mail server refused the address"},
+		}}),
+		"invitation": views.Invitation(invitation), "invitation-other": views.Invitation(other), "invitation-known": views.Invitation(known), "invitation-own": views.Invitation(own),
+		"invitation-gone":  views.InvitationGone(views.GonePage{Page: bare("This invitation no longer works", "/invitation", theme)}),
+		"settings":         views.Settings(views.SettingsPage{Page: frame("Settings", "/settings"), Name: "Harbour & Pine", CanDelete: true, Errors: map[string]string{"name": "Write a name."}}),
+		"workspace-delete": views.WorkspaceDelete(views.WorkspaceDeletePage{Page: frame("Delete", "/settings/delete"), Keys: 12, Members: 5, Lately: 8_107, Errors: map[string]string{"confirm": "Type the workspace’s name to confirm."}}),
+		"workspaces-going": views.WorkspaceList(views.WorkspacesPage{Page: frame("Workspaces", ""), Items: []views.WorkspaceItem{{Name: "Harbour & Pine", Slug: slug, Role: "Owner"}}, Going: []views.GoingWorkspace{{Name: "Old", By: "Ada Okonkwo", Since: now, Left: &left}}}),
 	}
 }
 

@@ -156,7 +156,7 @@ func TestSourcesUseNoBypass(t *testing.T) {
 // Whatever holds a credential must be removed from the page when it is left.
 func TestRevealMarksEverySecret(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"key-created", "key-created-url", "handed-shown", "handover-made"} {
+	for _, name := range []string{"key-created", "key-created-url", "handed-shown", "handover-made", "invited"} {
 		page := render(t, pages("")[name])
 		page.Find("[data-secret]").Remove()
 		html, err := page.Html()

@@ -40,6 +40,31 @@ var elsewhere = map[string]string{
 	"POST /w/{workspace}/keys/{key}/suspect/end":       "internal/inbox/suspect_test.go",
 	"POST /w/{workspace}/signals/erase":                "internal/inbox/erase_test.go",
 	"POST /handover/{link}/saved":                      "internal/keyring/handover_test.go",
+	"POST /w/{workspace}/reviews":                      "internal/evidence/review_test.go",
+	"POST /w/{workspace}/reviews/{review}/answer":      "internal/evidence/review_test.go",
+
+	"POST /w/{workspace}/members/{member}/role":             "internal/account/members_test.go",
+	"POST /w/{workspace}/members/{member}/remove":           "web/members_test.go",
+	"POST /w/{workspace}/members/leave":                     "web/members_test.go",
+	"POST /w/{workspace}/members/handover":                  "internal/account/members_test.go",
+	"POST /w/{workspace}/invitations":                       "internal/account/invitation_test.go",
+	"POST /w/{workspace}/invitations/{invitation}/resend":   "web/invitations_test.go",
+	"POST /w/{workspace}/invitations/{invitation}/withdraw": "web/invitations_test.go",
+	"POST /invitation":                                      "internal/account/invitation_test.go",
+	"POST /w/{workspace}/settings":                          "internal/account/workspace_test.go",
+	"POST /w/{workspace}/settings/delete":                   "internal/account/workspace_test.go",
+	"POST /forgot-password":                                 "internal/account/profile_test.go",
+	"POST /sign-in/code":                                    "internal/account/secondfactor_test.go",
+	"POST /account/second-factor":                           "makes a secret that counts for nothing; its confirmation is recorded",
+	"POST /account/second-factor/confirm":                   "internal/account/secondfactor_test.go",
+	"POST /account/second-factor/codes":                     "internal/account/secondfactor_test.go",
+	"POST /account/second-factor/remove":                    "internal/account/secondfactor_test.go",
+	"POST /account/confirm":                                 "internal/account/fresh_test.go",
+	"POST /account/delete":                                  "internal/account/profile_test.go",
+	"POST /account/sessions/end":                            "internal/account/profile_test.go",
+	"POST /w/{workspace}/members/{user}/sessions/end":       "internal/account/profile_test.go",
+	"POST /w/{workspace}/sign-in-rule":                      "internal/account/profile_test.go",
+	"POST /w/{workspace}/audit/verify":                      "changes nothing yet; the verdict is recorded: web/audit_test.go",
 }
 
 // TestEveryChangeIsAudited does, with success, what each route does that is no GET,
@@ -120,6 +145,15 @@ func (s *stage) deeds() []deed {
 		{"GET /w/{workspace}/signals/{signal}", func() answer { return c.get(home + "/signals/" + s.home.at.String()) }, []audit.Action{audit.PayloadViewed}},
 		{"GET /w/{workspace}/signals/{signal}/body", func() answer { return c.get(home + "/signals/" + s.home.at.String() + "/body") }, []audit.Action{audit.PayloadViewed}},
 		{"POST /w/{workspace}/signals/retention", post(home+"/signals/retention", "keep", "40", "unread", "400", "payloads", "60", "deliveries", "120"), []audit.Action{audit.RetentionChanged}},
+		{"POST /w/{workspace}/audit/checkpoint", post(home + "/audit/checkpoint"), []audit.Action{audit.CheckpointAsked}},
+		{"POST /w/{workspace}/audit/export", post(home+"/audit/export", "format", "ndjson"), []audit.Action{audit.TrailExported}},
+		{"POST /w/{workspace}/audit/outside", func() answer {
+			var hash string
+			if err := s.Raw().Get(&hash, `SELECT encode(hash, 'hex') FROM audit_log WHERE chain = $1 AND seq = 2`, s.home.id.String()); err != nil {
+				s.t.Fatal(err)
+			}
+			return c.post(home+"/audit/outside", "entry", "2", "hash", hash)
+		}, []audit.Action{audit.VerifiedOutside}},
 		{"POST /w/{workspace}/tokens", func() answer {
 			nonce, _ := parse(s.t, c.get(home+"/tokens/new").body).Find("input[name=form_nonce]").Attr("value")
 			return keep(c.post(home+"/tokens", "name", "Reader", "scopes", "read-signals", "expires", "never", "form_nonce", nonce))
@@ -157,6 +191,10 @@ func (s *stage) peoplesDeeds() []deed {
 		{"POST /account/password", func() answer {
 			return c.post("/account/password", "current", first, "password", second)
 		}, []audit.Action{audit.PasswordChanged}},
+		{"POST /account/profile", func() answer { return c.post("/account/profile", "name", "Ada L.") }, []audit.Action{audit.UserEdited}},
+		{"POST /account/preferences", func() answer {
+			return c.post("/account/preferences", "time_zone", "Europe/Berlin")
+		}, []audit.Action{audit.PreferencesChanged}},
 		{"POST /sign-out", func() answer { return c.post("/sign-out") }, []audit.Action{audit.SignedOut}},
 		{"POST /setup", func() answer {
 			s.Raw().MustExec(`DELETE FROM users`)

@@ -22,6 +22,7 @@ type logView struct {
 	filter        deliveryFilter
 	before, after uuid.UUID // where the page begins; Nil: at the newest
 	now           time.Time
+	zone          *time.Location       // in which the reader writes and reads times
 	names         map[uuid.UUID]string // of the workspace's keys
 	options       []views.Option
 }
@@ -29,6 +30,7 @@ type logView struct {
 func (s *Server) logView(r *http.Request, m account.Member) (v logView, err error) {
 	query := r.URL.Query()
 	v = logView{member: m, now: time.Now().UTC(), names: map[uuid.UUID]string{}}
+	v.zone = views.Zone(r.Context())
 	v.filter = deliveryFilterIn(query, v.now)
 	v.filter.SeesBodies = m.Can(account.ViewPayloads)
 	v.before, _ = uuid.Parse(query.Get("before"))
@@ -56,6 +58,14 @@ func (v logView) list(other map[string]string) string {
 		return v.base() + "?" + query
 	}
 	return v.base()
+}
+
+// part is the address of something else about what the filter means.
+func (v logView) part(name string, more map[string]string) string {
+	if query := v.filter.Query(more); query != "" {
+		return v.base() + name + "?" + query
+	}
+	return v.base() + name
 }
 
 // here are the filter and the page as they stand in the address.
@@ -105,7 +115,7 @@ func logStatus(v logView) int {
 // what it would show is not what was asked for.
 func (s *Server) logPage(w http.ResponseWriter, r *http.Request, v logView, title string) (views.DeliveriesPage, error) {
 	frame, err := s.page(w, r, v.member, title)
-	page := views.DeliveriesPage{Page: frame, Filter: v.fields(), Any: len(v.names) > 0, Clear: v.base(), Tail: v.tail(r)}
+	page := views.DeliveriesPage{Page: frame, Filter: v.fields(), Any: len(v.names) > 0, KeptDays: v.member.Workspace.KeepDeliveriesDays, Clear: v.base(), Tail: v.tail(r)}
 	if page.Filter.Range != "" {
 		page.Wider = v.list(anyTime)
 	}
@@ -185,13 +195,13 @@ func hintOf(d inbox.Delivery) string {
 	return ""
 }
 
-var anyTime = map[string]string{"range": "", "from": "", "until": ""}
+var anyTime = map[string]string{"range": "", "from": "", "until": "", "zone": ""}
 
 // fields are the filter's fields as the page shows them.
 func (v logView) fields() views.DeliveryFilter {
 	f := views.DeliveryFilter{
-		Typed: v.filter.Typed, Wrong: v.filter.Wrong, Keys: v.options, Reasons: reasonOptions(), Bodies: v.filter.SeesBodies,
-		Range: v.filter.InWords(), NoRange: v.list(anyTime), Chips: v.chips(), Folded: true,
+		Typed: v.filter.TypedIn(v.zone), Wrong: v.filter.Wrong, Keys: v.options, Reasons: reasonOptions(), Bodies: v.filter.SeesBodies,
+		Range: v.filter.InWords(v.zone), NoRange: v.list(anyTime), Chips: v.chips(), Folded: true,
 	}
 	for _, scheme := range signature.All() {
 		f.Schemes = append(f.Schemes, views.Option{Value: scheme.Name, Label: scheme.Title})

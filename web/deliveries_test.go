@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
@@ -211,6 +213,18 @@ func TestDeliveryPayloads(t *testing.T) {
 	}
 }
 
+// bare is all of an answer about a request but the request's id and what is new in
+// every answer.
+func (a answer) bare(id uuid.UUID) string {
+	header := a.Header.Clone()
+	for _, name := range []string{"Date", "X-Request-Id"} {
+		header.Del(name)
+	}
+	nonces := regexp.MustCompile(`nonce-[^']*|nonce="[^"]*"`)
+	text := fmt.Sprint(a.Status, header, a.body)
+	return strings.ReplaceAll(nonces.ReplaceAllString(text, ""), id.String(), "")
+}
+
 // TestElsewhere: of a request that is another workspace's or nobody's, a member gets
 // the time and the status, and not which of the two it is.
 func TestElsewhere(t *testing.T) {
@@ -235,8 +249,14 @@ func TestElsewhere(t *testing.T) {
 		c := s.signIn(s.join(role))
 		one, other := c.get(base+anothers.String()), c.get(base+nobodys.String())
 		facts := parse(t, one.body).Find(".facts")
-		if one.StatusCode != 404 || one.masked() != other.masked() {
-			t.Errorf("for a %s another's request = %d and nobody's = %d, want the same 404", role, one.StatusCode, other.StatusCode)
+		if diff := cmp.Diff(one.bare(anothers), other.bare(nobodys)); one.StatusCode != 404 || diff != "" {
+			t.Errorf("for a %s another's request = %d and nobody's differ (-another's +nobody's):\n%s", role, one.StatusCode, diff)
+		}
+		for _, part := range []string{"/drawer", "/body"} {
+			one, other, none := c.get(base+anothers.String()+part), c.get(base+nobodys.String()+part), c.get(base+uuid.Must(uuid.NewV7()).String()+part)
+			if one.masked() != other.masked() || one.masked() != none.masked() || strings.Contains(one.body, "401") {
+				t.Errorf("for a %s %s of another's request = %d, of nobody's %d, of none %d; want the same", role, part, one.StatusCode, other.StatusCode, none.StatusCode)
+			}
 		}
 		if text := facts.Text(); !strings.Contains(text, at.Format("2 Jan 2006, 15:04:05.000 UTC")) || !strings.Contains(text, "401") || facts.Find("dt").Length() != 3 {
 			t.Errorf("a %s is told %q, want id, time and status", role, text)
@@ -255,5 +275,31 @@ func TestElsewhere(t *testing.T) {
 	}
 	if got := c.get("/w/" + s.home.slug + "/deliveries/look-up?id=%00x"); got.StatusCode != 422 || parse(t, got.body).Find("#id-error").Length() != 1 {
 		t.Errorf("looking up what is no id = %d", got.StatusCode)
+	}
+}
+
+// TestChartComesBehind: a chart that must be counted row by row has an address of its
+// own, and a link to the page with it; one that is counted already is there at once.
+func TestChartComesBehind(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	id := s.request(s.home, "{}", func(a *inbox.Arrival) { a.Scheme = "stripe" })
+	c, path := s.signIn(s.home.owner), "/w/"+s.home.slug+"/deliveries"
+	if doc := parse(t, c.get(path+"?range=7d").body); doc.Find("#log-caption").Length() != 1 || doc.Find(".log-chart-later").Length() != 0 {
+		t.Errorf("the chart of a week is not there with the page")
+	}
+	page := c.get(path + "?scheme=stripe")
+	later := parse(t, page.body).Find(".log-chart-later")
+	if ids := strings.Join(shownIn(t, page), " "); ids != id.String() || later.Length() != 1 {
+		t.Fatalf("the page shows %q and %d places for a chart", ids, later.Length())
+	}
+	for _, address := range []string{later.AttrOr("hx-get", ""), later.Find("a").AttrOr("href", "")} {
+		got := c.get(address)
+		if caption := parse(t, got.body).Find("#log-caption").Text(); got.StatusCode != 200 || !strings.Contains(caption, "1 accepted") {
+			t.Errorf("%s = %d, %q", address, got.StatusCode, caption)
+		}
+	}
+	if got := c.get(path + "/chart?generation=x"); got.StatusCode != 422 || strings.Contains(got.body, "<svg viewBox") {
+		t.Errorf("the chart of a wrong filter = %d", got.StatusCode)
 	}
 }

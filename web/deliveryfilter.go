@@ -30,10 +30,10 @@ type deliveryFilter struct {
 
 // filterFields are the names of the filter in an address, in the order in which
 // they are written.
-var filterFields = []string{"range", "from", "until", "key", "outcome", "reason", "scheme", "auth", "generation", "address", "source", "ref", "q"}
+var filterFields = []string{"range", "from", "until", "zone", "key", "outcome", "reason", "scheme", "auth", "generation", "address", "source", "ref", "q"}
 
 // deliveryFilterIn reads the filter in query. A range counts back from now; from and
-// until, in UTC, go before it.
+// until, in UTC where no zone is named, go before it.
 func deliveryFilterIn(query url.Values, now time.Time) deliveryFilter {
 	f := deliveryFilter{typed: url.Values{}, Wrong: map[string]string{}}
 	get := func(name string) string {
@@ -92,7 +92,15 @@ func (f *deliveryFilter) readTimes(get func(string) string, now time.Time) {
 	if name := get("range"); logRanges[name] > 0 {
 		f.Range, f.From = name, now.Add(-logRanges[name])
 	}
-	from, until := f.readTime("from", get("from")), f.readTime("until", get("until"))
+	zone, err := time.LoadLocation(get("zone"))
+	if err != nil || zone == time.Local {
+		f.Wrong["from"] = "There is no such time zone."
+		return
+	}
+	from, until := f.readTime("from", get("from"), zone), f.readTime("until", get("until"), zone)
+	if from.IsZero() && until.IsZero() {
+		f.typed.Del("zone")
+	}
 	if !from.IsZero() || !until.IsZero() {
 		f.Range, f.From, f.Until = "", from, until
 		f.typed.Del("range")
@@ -106,17 +114,24 @@ func (f *deliveryFilter) readTimes(get func(string) string, now time.Time) {
 // field and of a link.
 var timeForms = []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
 
-func (f *deliveryFilter) readTime(name, text string) time.Time {
-	if text == "" {
-		return time.Time{}
+func (f *deliveryFilter) readTime(name, text string, zone *time.Location) time.Time {
+	at, ok := parseMoment(text, zone)
+	if !ok && text != "" {
+		f.Wrong[name] = notMoment + "."
 	}
+	return at
+}
+
+const notMoment = "Write the time like 2026-11-23 14:02"
+
+// parseMoment reads a moment in one of timeForms. What names no zone is in zone.
+func parseMoment(text string, zone *time.Location) (at time.Time, ok bool) {
 	for _, form := range timeForms {
-		if at, err := time.Parse(form, text); err == nil && at.Year() >= 1970 && at.Year() < 10000 {
-			return at.UTC()
+		if at, err := time.ParseInLocation(form, text, zone); err == nil && at.Year() >= 1970 && at.Year() < 10000 {
+			return at.UTC(), true
 		}
 	}
-	f.Wrong[name] = "Write the time like 2026-11-23 14:02, in UTC."
-	return time.Time{}
+	return time.Time{}, false
 }
 
 func (f *deliveryFilter) readAddress(text string) netip.Prefix {
@@ -137,6 +152,23 @@ func (f *deliveryFilter) readAddress(text string) netip.Prefix {
 
 // Typed returns what was typed into a field.
 func (f deliveryFilter) Typed(field string) string { return f.typed.Get(field) }
+
+// TypedIn returns what to show in a field for who reads times in a zone, whatever zone
+// they were written in.
+func (f deliveryFilter) TypedIn(zone *time.Location) func(string) string {
+	return func(field string) string {
+		at := map[string]time.Time{"from": f.From, "until": f.Until}[field]
+		switch {
+		case f.Range != "" || at.IsZero():
+			return f.Typed(field)
+		case at.Nanosecond() != 0:
+			return at.In(zone).Format("2006-01-02 15:04:05.999999999")
+		case at.Second() != 0:
+			return at.In(zone).Format("2006-01-02 15:04:05")
+		}
+		return at.In(zone).Format("2006-01-02 15:04")
+	}
+}
 
 // Any reports whether anything is filtered.
 func (f deliveryFilter) Any() bool { return len(f.typed) > 0 }
@@ -166,12 +198,12 @@ func (f deliveryFilter) Query(other map[string]string) string {
 
 // InWords are the dates that are asked for, to be read behind "Nothing"; "" is any
 // time.
-func (f deliveryFilter) InWords() string {
+func (f deliveryFilter) InWords(zone *time.Location) string {
 	moment := func(t time.Time) string {
 		if t.Second() != 0 {
-			return t.UTC().Format("2 Jan 2006, 15:04:05")
+			return t.In(zone).Format("2 Jan 2006, 15:04:05")
 		}
-		return t.UTC().Format("2 Jan 2006, 15:04")
+		return t.In(zone).Format("2 Jan 2006, 15:04")
 	}
 	from, until := f.From, f.Until
 	if f.Range != "" {
@@ -181,9 +213,9 @@ func (f deliveryFilter) InWords() string {
 	case from.IsZero() && until.IsZero():
 		return ""
 	case until.IsZero():
-		return "since " + moment(from) + " UTC"
+		return "since " + moment(from) + from.In(zone).Format(" MST")
 	case from.IsZero():
-		return "before " + moment(until) + " UTC"
+		return "before " + moment(until) + until.In(zone).Format(" MST")
 	}
-	return "between " + moment(from) + " and " + moment(until) + " UTC"
+	return "between " + moment(from) + " and " + moment(until) + until.In(zone).Format(" MST")
 }

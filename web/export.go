@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"keyhook/internal/account"
+	"keyhook/internal/audit"
 	"keyhook/internal/fault"
 	"keyhook/internal/inbox"
 )
@@ -30,13 +32,28 @@ func (s *Server) exportDeliveries(w http.ResponseWriter, r *http.Request, m acco
 	if err != nil {
 		return err
 	}
-	h := w.Header()
-	types := map[string]string{inbox.NDJSON: "application/x-ndjson", inbox.CSV: "text/csv; charset=utf-8; header=present"}
-	h.Set("Content-Type", types[export.Format])
-	h.Set("Content-Disposition", `attachment; filename="deliveries-`+m.Workspace.Slug+"-"+time.Now().UTC().Format("20060102T150405Z")+"."+export.Format+`"`)
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
-	h.Set("X-Accel-Buffering", "no") // nginx, pass it on as it comes
+	return s.sendFile(w, r, m, export.Format, fileName("deliveries-"+m.Workspace.Slug, export.Format), func(ctx context.Context, by audit.Actor, out io.Writer) error {
+		_, err := s.events.Export(ctx, by, export, out)
+		return err
+	})
+}
+
+// fileTypes are the forms of files that are sent.
+var fileTypes = map[string]string{
+	inbox.NDJSON: "application/x-ndjson", inbox.CSV: "text/csv; charset=utf-8; header=present", "json": "application/json",
+}
+
+// fileName is a file's name with the moment at which it was asked for.
+func fileName(what, format string) string {
+	return what + "-" + time.Now().UTC().Format("20060102T150405Z") + "." + format
+}
+
+// sendFile sends what write writes, for as long as its reader takes it. Only so many
+// are sent at once. One that can't be brought to its end is cut off, so that nobody
+// takes it for a whole one.
+func (s *Server) sendFile(w http.ResponseWriter, r *http.Request, m account.Member, format, name string, write func(context.Context, audit.Actor, io.Writer) error) error {
 	if r.Method == http.MethodHead {
+		describeExport(w.Header(), format, name)
 		return nil
 	}
 	if s.isDraining() {
@@ -48,21 +65,30 @@ func (s *Server) exportDeliveries(w http.ResponseWriter, r *http.Request, m acco
 	default:
 		return fault.New(fault.Busy, "As many exports run as this instance takes. Try again in a minute.")
 	}
-	h.Set("Trailer", "Keyhook-Export")
 	ctx, cancel := s.untilDrained(r.Context())
 	defer cancel()
-	out := &exportWriter{w: w}
+	out := &exportWriter{w: w, begin: func() { describeExport(w.Header(), format, name) }}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // or the server takes a reader for one that went away
-	done, err := s.events.Export(ctx, s.actor(r, m), export, out)
+	err := write(ctx, s.actor(r, m), out)
 	if err != nil && !out.began {
 		return err
 	}
 	if err != nil {
-		s.log.InfoContext(r.Context(), "an export was cut off", "request", requestID(r), "rows", done.Rows, "err", err)
+		s.log.InfoContext(r.Context(), "an export was cut off", "request", requestID(r), "of", name, "err", err)
 		panic(http.ErrAbortHandler) // the reader sees that it has no end
 	}
-	h.Set("Keyhook-Export", "whole")
+	w.Header().Set("Keyhook-Export", "whole")
 	return nil
+}
+
+// describeExport says that a file of a format follows. Until its first byte the
+// answer may still be an error's page, which nobody should be given to keep.
+func describeExport(h http.Header, format, name string) {
+	h.Set("Content-Type", fileTypes[format])
+	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+	h.Set("X-Accel-Buffering", "no") // nginx, pass it on as it comes
+	h.Set("Trailer", "Keyhook-Export")
 }
 
 // exportAskedFor reads what the address asks for. A list shows more where it can't
@@ -128,11 +154,15 @@ func ParseDeliveryFilter(query url.Values, now time.Time) (inbox.DeliveryFilter,
 // the server's own limits are for short answers.
 type exportWriter struct {
 	w     http.ResponseWriter
+	begin func() // before the first byte
 	began bool
 }
 
 func (e *exportWriter) Write(text []byte) (n int, err error) {
-	e.began = true
+	if !e.began {
+		e.began = true
+		e.begin()
+	}
 	control := http.NewResponseController(e.w)
 	for n < len(text) {
 		_ = control.SetWriteDeadline(time.Now().Add(exportStall)) // a recorder in a test has none

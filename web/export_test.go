@@ -24,6 +24,16 @@ func (s *Server) Patterns() (patterns []string) {
 	return patterns
 }
 
+// Fresh lists the routes that ask who somebody is.
+func (s *Server) Fresh() (patterns []string) {
+	for _, route := range s.routes() {
+		if route.fresh != "" {
+			patterns = append(patterns, route.Pattern)
+		}
+	}
+	return patterns
+}
+
 // SafeNext is safeNext, for its tests.
 var SafeNext = safeNext
 

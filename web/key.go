@@ -1,18 +1,10 @@
 package web
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"keyhook/internal/account"
-	"keyhook/internal/audit"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 	"keyhook/views"
@@ -139,79 +131,4 @@ func deliveryRow(d inbox.Delivery) views.DeliveryRow {
 		row.Reason = "Same body as " + d.SameBodyAs.String() + "."
 	}
 	return row
-}
-
-// trailOf is the part of the audit trail that is about one thing.
-func (s *Server) trailOf(r *http.Request, m account.Member, id uuid.UUID) ([]views.TrailEntry, error) {
-	entries, err := s.trail.Of(r.Context(), audit.ChainOf(m.Workspace.ID), id.String(), trailEntries)
-	if err != nil {
-		return nil, err
-	}
-	var actors []string
-	for _, entry := range entries {
-		if entry.ActorKind == audit.User {
-			actors = append(actors, entry.ActorID)
-		}
-	}
-	there, err := s.accounts.StillThere(r.Context(), actors)
-	if err != nil {
-		return nil, err
-	}
-	var trail []views.TrailEntry
-	for _, entry := range entries {
-		trail = append(trail, views.TrailEntry{
-			At: entry.Moment(), Action: string(entry.Action), Actor: entry.ActorLabel, Address: entry.Address,
-			ActorGone: entry.ActorKind == audit.User && !there[entry.ActorID], Changes: changes(entry),
-		})
-	}
-	return trail, nil
-}
-
-// changes lists what an edit changed. What a new key was made with is on its page
-// already.
-func changes(entry audit.Entry) []views.Change {
-	var before, after map[string]any
-	if entry.Before == "" || json.Unmarshal([]byte(entry.Before), &before) != nil || json.Unmarshal([]byte(entry.After), &after) != nil {
-		return nil
-	}
-	var list []views.Change
-	for field := range after {
-		if field != "owner_id" && field != "active" {
-			list = append(list, views.Change{Field: field, Before: readable(before[field]), After: readable(after[field])})
-		}
-	}
-	slices.SortFunc(list, func(a, b views.Change) int { return strings.Compare(a.Field, b.Field) })
-	return list
-}
-
-// differences lists fields as the trail would.
-func differences(before, after audit.Fields) []views.Change {
-	was, errWas := json.Marshal(before)
-	is, errIs := json.Marshal(after)
-	if errWas != nil || errIs != nil {
-		return nil
-	}
-	return changes(audit.Entry{Before: string(was), After: string(is)})
-}
-
-// readable writes a stored value as people would.
-func readable(value any) string {
-	switch value := value.(type) {
-	case nil:
-		return ""
-	case bool:
-		return map[bool]string{true: "yes", false: "no"}[value]
-	case float64:
-		return strconv.FormatFloat(value, 'f', -1, 64)
-	case []any:
-		var parts []string
-		for _, part := range value {
-			parts = append(parts, readable(part))
-		}
-		return strings.Join(parts, ", ")
-	case map[string]any:
-		seconds, _ := value["seconds"].(float64)
-		return fmt.Sprintf("%s per %s", readable(value["requests"]), perOf(int(seconds)))
-	}
-	return fmt.Sprint(value)
 }

@@ -111,20 +111,26 @@ func (s *Server) askInDialog(w http.ResponseWriter, r *http.Request, m account.M
 	return render(w, r, http.StatusOK, views.KeyDeactivateDialog(page))
 }
 
-// deactivatePage tells who would notice.
+// deactivatePage is the question about the key in the path.
 func (s *Server) deactivatePage(w http.ResponseWriter, r *http.Request, m account.Member) (views.KeyDeactivatePage, keyring.Key, error) {
 	key, err := s.keyOf(r, m)
 	if err != nil {
 		return views.KeyDeactivatePage{}, key, err
 	}
+	page, err := s.deactivationOf(w, r, m, key)
+	return page, key, err
+}
+
+// deactivationOf tells who would notice if a key stopped.
+func (s *Server) deactivationOf(w http.ResponseWriter, r *http.Request, m account.Member, key keyring.Key) (views.KeyDeactivatePage, error) {
 	frame, err := s.page(w, r, m, "Deactivate "+key.Name)
 	if err != nil {
-		return views.KeyDeactivatePage{}, key, err
+		return views.KeyDeactivatePage{}, err
 	}
 	page := views.KeyDeactivatePage{Page: frame, KeyID: key.ID.String(), KeyName: key.Name, InUse: inUse(key, frame.Now), LastUsedAt: key.LastUsedAt}
 	senders, err := s.events.SendersOf(r.Context(), m.Workspace.ID, key.ID, frame.Now.Add(-24*time.Hour))
 	page.Requests, page.Senders = sendersOn(senders)
-	return page, key, err
+	return page, err
 }
 
 // deactivateKey stops a key. One that is in use asks for its name first, which is
@@ -137,11 +143,7 @@ func (s *Server) deactivateKey(w http.ResponseWriter, r *http.Request, m account
 	if err != nil {
 		return err
 	}
-	if key.Active && page.InUse && !oneline.Same(r.PostFormValue("confirm"), key.Name) {
-		page.Error = "That is not the key's name. Type it as it stands above."
-		if r.PostFormValue("confirm") == "" {
-			page.Error = "Type the key's name to confirm."
-		}
+	if page.Error = unconfirmed(r, key, page.InUse); page.Error != "" {
 		return render(w, r, http.StatusUnprocessableEntity, views.KeyDeactivate(page))
 	}
 	changed, err := s.keys.Deactivate(r.Context(), s.actor(r, m), key.ID)
@@ -157,6 +159,17 @@ func (s *Server) deactivateKey(w http.ResponseWriter, r *http.Request, m account
 	}
 	s.flash(w, message)
 	return redirect(w, r, keysPath(m, key.ID.String()))
+}
+
+// unconfirmed says what is missing before a key that is in use may be stopped.
+func unconfirmed(r *http.Request, key keyring.Key, inUse bool) string {
+	switch typed := r.PostFormValue("confirm"); {
+	case !key.Active || !inUse || oneline.Same(typed, key.Name):
+		return ""
+	case typed == "":
+		return "Type the key's name to confirm."
+	}
+	return "That is not the key's name. Type it as it stands above."
 }
 
 func (s *Server) reactivateKey(w http.ResponseWriter, r *http.Request, m account.Member) error {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"io"
 	"net/http"
 
@@ -14,7 +15,7 @@ func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.accounts.Session(r.Context(), s.cookies.token(r)); err == nil {
 		return redirect(w, r, next)
 	}
-	return render(w, r, http.StatusOK, views.SignIn(views.SignInPage{Page: s.bare(w, r, "Sign in"), Next: next}))
+	return render(w, r, http.StatusOK, views.SignIn(views.SignInPage{CanMail: s.config.Mail != nil, Page: s.bare(w, r, "Sign in"), Next: next}))
 }
 
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
@@ -23,8 +24,12 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	}
 	email, next := r.PostFormValue("email"), safeNext(r.PostFormValue("next"))
 	token, _, err := s.accounts.SignIn(r.Context(), s.visitor(r), email, r.PostFormValue("password"), r.UserAgent(), s.cookies.token(r))
+	if needed, ok := errors.AsType[*account.CodeNeeded](err); ok {
+		s.cookies.setAt(w, stepCookie, needed.Token, stepPath, stepLife)
+		return redirect(w, r, withNext(codePath, next))
+	}
 	if f, ok := fault.Of(err); err != nil && ok {
-		p := views.SignInPage{Page: s.bare(w, r, "Error: Sign in"), Email: email, Next: next, Message: f.Message}
+		p := views.SignInPage{CanMail: s.config.Mail != nil, Page: s.bare(w, r, "Error: Sign in"), Email: email, Next: next, Message: f.Message}
 		return render(w, r, f.Status(), views.SignIn(p))
 	}
 	if err != nil {
@@ -34,6 +39,60 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return redirect(w, r, next)
+}
+
+// The token of a right password that waits for its code is kept for these pages, for
+// these seconds.
+const (
+	stepPath = "/sign-in"
+	codePath = "/sign-in/code"
+	stepLife = 600
+)
+
+func (s *Server) step(r *http.Request) string {
+	if cookie, err := r.Cookie(stepCookie); err == nil {
+		return cookie.Value
+	}
+	return ""
+}
+
+func (s *Server) showEnterCode(w http.ResponseWriter, r *http.Request) error {
+	next := safeNext(r.URL.Query().Get("next"))
+	if err := s.accounts.CheckStep(r.Context(), s.step(r)); err != nil {
+		return s.beginAgain(w, r, next, err)
+	}
+	return render(w, r, http.StatusOK, views.EnterCode(views.EnterCodePage{Page: s.bare(w, r, "Enter a code"), Next: next}))
+}
+
+func (s *Server) enterCode(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	next := safeNext(r.PostFormValue("next"))
+	token, err := s.accounts.EnterCode(r.Context(), s.visitor(r), s.step(r), r.PostFormValue("code"), r.UserAgent(), s.cookies.token(r))
+	if f, ok := fault.Of(err); err != nil && ok && f.Field != "" {
+		p := views.EnterCodePage{Page: s.bare(w, r, "Error: Enter a code"), Next: next, Errors: f.Fields()}
+		return render(w, r, f.Status(), views.EnterCode(p))
+	}
+	if err != nil {
+		return s.beginAgain(w, r, next, err)
+	}
+	s.cookies.setAt(w, stepCookie, "", stepPath, -1)
+	if err := s.cookies.begin(w, r, token); err != nil {
+		return err
+	}
+	return redirect(w, r, next)
+}
+
+// beginAgain asks for the password of somebody whose step is over, or passes on what
+// else went wrong.
+func (s *Server) beginAgain(w http.ResponseWriter, r *http.Request, next string, err error) error {
+	f, ok := fault.Of(err)
+	if !ok || f.Kind != fault.Unauthenticated {
+		return err
+	}
+	p := views.SignInPage{CanMail: s.config.Mail != nil, Page: s.bare(w, r, "Sign in"), Next: next, Message: f.Message}
+	return render(w, r, f.Status(), views.SignIn(p))
 }
 
 func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {

@@ -1,5 +1,7 @@
 package web_test
 
+import "time"
+
 // contract is who may do what in a workspace: the promise, written down here by
 // hand and not taken from the code that is to keep it.
 var contract = map[string]string{
@@ -11,6 +13,7 @@ var contract = map[string]string{
 	"by managers":   "owner admin",        // erase, mark suspect, import, hand-over links
 	"members":       "owner admin",
 	"audit trail":   "owner admin auditor",
+	"review access": "owner admin auditor",
 	"the workspace": "owner", // delete it, hand it over
 }
 
@@ -29,28 +32,49 @@ type row struct {
 
 // matrix has a row for each route. A new route needs one line here.
 var matrix = map[string]row{
-	"GET /static/":                  {may: "anybody", own: 404}, // no file is named
-	"POST /csp-report":              {may: "anybody", own: 204},
-	"POST /preferences/theme":       {may: "anybody", sends: "theme=dark"},
-	"GET /docs/send":                {may: "anybody"},
-	"GET /docs/errors":              {may: "anybody"},
-	"GET /docs/read":                {may: "anybody"},
-	"GET /docs":                     {may: "anybody"},
-	"GET /setup":                    {may: "anybody", own: 404}, // without a link
-	"POST /setup":                   {may: "anybody", own: 404, sends: "name=A&email=a@example.com&workspace=A&password=copper-lantern-riverbank-42"},
-	"GET /password":                 {may: "anybody", own: 404},
-	"POST /password":                {may: "anybody", own: 404, sends: "password=copper-lantern-riverbank-42"},
-	"GET /handover/{link}":          {may: "anybody", own: 404}, // without its token
-	"POST /handover/{link}":         {may: "anybody", own: 404, sends: "secret=" + pasted},
-	"GET /handover/{link}/first":    {may: "anybody", own: 404},
-	"POST /handover/{link}/saved":   {may: "anybody", own: 404, sends: "saved=true"},
-	"GET /sign-in":                  {may: "anybody"},
-	"POST /sign-in":                 {may: "anybody", own: 401, sends: "email=&password="},
-	"POST /sign-out":                {may: "anybody"},
-	"/":                             {may: "anybody", own: 404},
-	"GET /{$}":                      {may: "signed in"},
-	"GET /account/password":         {may: "signed in"},
-	"POST /account/password":        {may: "signed in", own: 422, sends: "current=&password=x"},
+	"GET /static/":                {may: "anybody", own: 404}, // no file is named
+	"POST /csp-report":            {may: "anybody", own: 204},
+	"POST /preferences/theme":     {may: "anybody", sends: "theme=dark"},
+	"GET /docs/send":              {may: "anybody"},
+	"GET /docs/errors":            {may: "anybody"},
+	"GET /docs/read":              {may: "anybody"},
+	"GET /docs":                   {may: "anybody"},
+	"GET /setup":                  {may: "anybody", own: 404}, // without a link
+	"POST /setup":                 {may: "anybody", own: 404, sends: "name=A&email=a@example.com&workspace=A&password=copper-lantern-riverbank-42"},
+	"GET /password":               {may: "anybody", own: 404},
+	"POST /password":              {may: "anybody", own: 404, sends: "password=copper-lantern-riverbank-42"},
+	"GET /handover/{link}":        {may: "anybody", own: 404}, // without its token
+	"POST /handover/{link}":       {may: "anybody", own: 404, sends: "secret=" + pasted},
+	"GET /handover/{link}/first":  {may: "anybody", own: 404},
+	"POST /handover/{link}/saved": {may: "anybody", own: 404, sends: "saved=true"},
+	"GET /sign-in":                {may: "anybody"},
+	"POST /sign-in":               {may: "anybody", own: 401, sends: "email=&password="},
+	"POST /sign-out":              {may: "anybody"},
+	"GET /forgot-password":        {may: "anybody", own: 404}, // mail is not set up
+	"POST /forgot-password":       {may: "anybody", own: 404, sends: "email=a@example.com"},
+	"GET /sign-in/code":           {may: "anybody"}, // sent to begin again
+	"POST /sign-in/code":          {may: "anybody", sends: "code=123456"},
+	"GET /invitation":             {may: "anybody", own: 404}, // without its token
+	"POST /invitation":            {may: "anybody", own: 404, sends: "name=A&password=copper-lantern-riverbank-42"},
+	"/":                           {may: "anybody", own: 404},
+	"GET /{$}":                    {may: "signed in"},
+	"GET /account/password":       {may: "signed in"},
+	"POST /account/password":      {may: "signed in", own: 422, sends: "current=&password=x"},
+	"GET /account":                {may: "signed in"},
+	"POST /account/profile":       {may: "signed in", sends: "name=Planted"},
+	"POST /account/preferences":   {may: "signed in", sends: "time_zone=Europe/Paris"},
+	"POST /account/sessions/end":  {may: "signed in", sends: "session=others"},
+	"GET /account/confirm":        {may: "signed in"},
+	"POST /account/confirm":       {may: "signed in", own: 422, sends: "held=&password=x"},
+
+	"GET /account/second-factor":          {may: "signed in"},
+	"POST /account/second-factor":         {may: "signed in", own: 409}, // it is set up
+	"POST /account/second-factor/confirm": {may: "signed in", own: 409, sends: "code=123456"},
+	"POST /account/second-factor/codes":   {may: "signed in"},
+	"POST /account/second-factor/remove":  {may: "signed in"},
+	"GET /account/delete":                 {may: "signed in"},
+	"POST /account/delete":                {may: "signed in", own: 422, sends: "email=somebody@example.com"},
+
 	"GET /workspaces":               {may: "signed in"},
 	"GET /workspaces/new":           {may: "signed in"},
 	"POST /workspaces":              {may: "signed in", own: 422, sends: "name="},
@@ -109,6 +133,7 @@ var matrix = map[string]row{
 	"GET /w/{workspace}/deliveries/{request}/drawer": {may: "see"},
 	"GET /w/{workspace}/deliveries/{request}/body":   {may: "see payloads"},
 	"GET /w/{workspace}/deliveries/export":           {may: "see", sends: "format=csv&key={key}"},
+	"GET /w/{workspace}/deliveries/chart":            {may: "see", sends: "key={key}"},
 	"GET /w/{workspace}/deliveries/tail":             {may: "see", sends: "key={key}"},
 
 	"GET /w/{workspace}/signals":               {may: "see"},
@@ -128,6 +153,43 @@ var matrix = map[string]row{
 	"GET /w/{workspace}/tokens/{token}/deactivate":  {may: "settings"},
 	"POST /w/{workspace}/tokens/{token}/deactivate": {may: "settings"},
 	"POST /w/{workspace}/tokens/{token}/reactivate": {may: "settings"},
+
+	"GET /w/{workspace}/audit":              {may: "audit trail"},
+	"GET /w/{workspace}/audit/verification": {may: "audit trail"},
+	"POST /w/{workspace}/audit/verify":      {may: "audit trail"},
+	"POST /w/{workspace}/audit/outside":     {may: "audit trail", sends: "entry=1&hash={hash}"},
+	"POST /w/{workspace}/audit/checkpoint":  {may: "audit trail"},
+	"POST /w/{workspace}/audit/export":      {may: "audit trail", sends: "format=csv"},
+
+	"GET /w/{workspace}/keys/{key}/passport":      {may: "see"},
+	"GET /w/{workspace}/keys/{key}/passport.json": {may: "see"},
+	"GET /w/{workspace}/reviews":                  {may: "see"},
+	"POST /w/{workspace}/reviews":                 {may: "review access", sends: "id=01900000-0000-7000-8000-000000000001&covers=" + time.Now().UTC().Format(time.DateOnly)},
+	"GET /w/{workspace}/reviews/{review}":         {may: "see"},
+	"GET /w/{workspace}/reviews/{review}/file":    {may: "review access"},
+	"GET /w/{workspace}/reviews/{review}/answer":  {may: "change a key", sends: "key={key}"},
+	"POST /w/{workspace}/reviews/{review}/answer": {may: "change a key", sends: "answer=keep&key={key}"},
+
+	"GET /w/{workspace}/members":                            {may: "see"},
+	"POST /w/{workspace}/members/{member}/role":             {may: "members", sends: "role=auditor"},
+	"GET /w/{workspace}/members/{member}/remove":            {may: "members"},
+	"POST /w/{workspace}/members/{member}/remove":           {may: "members"},
+	"POST /w/{workspace}/members/{user}/sessions/end":       {may: "members"},
+	"GET /w/{workspace}/members/leave":                      {may: "see"},
+	"POST /w/{workspace}/members/leave":                     {may: "see"},
+	"GET /w/{workspace}/members/handover":                   {may: "the workspace"},
+	"POST /w/{workspace}/members/handover":                  {may: "the workspace", sends: "to={member}&confirm=Home"},
+	"GET /w/{workspace}/invitations/new":                    {may: "members"},
+	"POST /w/{workspace}/invitations":                       {may: "members", sends: "emails=planted@example.com&role=member"},
+	"POST /w/{workspace}/invitations/{invitation}/resend":   {may: "members"},
+	"POST /w/{workspace}/invitations/{invitation}/withdraw": {may: "members"},
+
+	"GET /w/{workspace}/settings":         {may: "settings"},
+	"POST /w/{workspace}/settings":        {may: "settings", sends: "name=Renamed"},
+	"GET /w/{workspace}/sign-in-rule":     {may: "settings"},
+	"POST /w/{workspace}/sign-in-rule":    {may: "settings", sends: "require=true"},
+	"GET /w/{workspace}/settings/delete":  {may: "the workspace"},
+	"POST /w/{workspace}/settings/delete": {may: "the workspace", sends: "confirm={name}"},
 }
 
 const pasted = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,7 +20,8 @@ import (
 type caller struct {
 	name   string
 	role   string // "": no member of the home workspace
-	known  bool   // signed in
+	user   uuid.UUID
+	known  bool // signed in
 	header http.Header
 }
 
@@ -51,9 +53,11 @@ func newMesh(t *testing.T) *mesh {
 	member, disabled, removed := s.join("member"), s.join("admin"), s.join("owner")
 	s.Raw().MustExec(`UPDATE webhook_keys SET owner_id = $1 WHERE id = $2`, member, s.home.key.ID)
 	who := func(name, role string, user uuid.UUID) caller {
-		return caller{name, role, true, http.Header{"Cookie": {"kh_s=" + s.sessionOf(user)}}}
+		return caller{name, role, user, true, http.Header{"Cookie": {"kh_s=" + s.sessionOf(user)}}}
 	}
 	m.home.ids["owner"] = member.String()
+	m.home.ids["user"] = s.join("member").String()
+	s.join("owner") // so that the other may leave
 	m.callers = []caller{
 		who("the owner", "owner", s.home.owner), who("an admin", "admin", s.join("admin")), who("a member", "member", member),
 		who("an auditor", "auditor", s.join("auditor")), who("another workspace's owner", "", s.foreign.owner), who("a removed member", "", removed),
@@ -67,7 +71,32 @@ func newMesh(t *testing.T) *mesh {
 	s.Raw().MustExec(`UPDATE sessions SET last_seen_at = now() - interval '31 minutes' WHERE encode(token_hash, 'hex') = encode(sha256($1::bytea), 'hex')`,
 		strings.TrimPrefix(last.header.Get("Cookie"), "kh_s="))
 	last.known, m.callers[len(m.callers)-2].known = false, false
+	m.revive()
 	return m
+}
+
+// revive puts back what the next one who asks needs: who belongs to the home
+// workspace and as what, their second factors, the invitation, and the workspace.
+func (m *mesh) revive() {
+	m.t.Helper()
+	const belongs = `
+		INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, $3)
+		ON CONFLICT (workspace_id, user_id) DO UPDATE SET role = excluded.role WHERE memberships.role <> excluded.role`
+	const factor = `INSERT INTO second_factors (user_id, sealed, confirmed_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING`
+	home := m.stage.home.id
+	m.Raw().MustExec(belongs, home, m.stage.home.member, "member")
+	for _, c := range m.callers {
+		if c.role != "" {
+			m.Raw().MustExec(belongs, home, c.user, c.role)
+		}
+		if c.known {
+			m.Raw().MustExec(factor, c.user, m.box.Seal([]byte("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"), "second_factor", c.user.String()))
+		}
+	}
+	m.Raw().MustExec(`UPDATE invitations SET withdrawn_at = NULL WHERE id = $1 AND withdrawn_at IS NOT NULL`, m.stage.home.invitation)
+	m.Raw().MustExec(`
+		UPDATE workspaces SET name = 'Home', require_second_factor = false, deleting_at = NULL, deleting_by = '', deleting_actor = ''
+		WHERE id = $1 AND (name <> 'Home' OR require_second_factor OR deleting_at IS NOT NULL)`, home)
 }
 
 // targetOf makes what the routes of a workspace name, and returns how to name it.
@@ -85,7 +114,14 @@ func (s *stage) targetOf(name string, w *workspace) target {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.Raw().MustExec(`UPDATE invitations SET email = $2 || email WHERE id = $1`, w.invitation, text)
+	entries, err := s.trail.All(s.t.Context(), w.id.String(), 0, 1)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	return target{name, w.slug, map[string]string{
+		"member": w.member.String(), "user": w.owner.String(), "review": w.review.String(), "invitation": w.invitation.String(),
+		"hash": hex.EncodeToString(entries[0].Hash), "name": strings.ToUpper(name[:1]) + name[1:],
 		"key": w.key.ID.String(), "token": w.token.ID.String(), "signal": w.at.String(), "request": w.at.String(), "batch": w.batch.String(),
 		"mark": mark.ID.String(), "link": link.ID.String(), "owner": w.owner.String(), "ref": "ref-" + name + text, "source": w.key.Source,
 	}}
@@ -97,6 +133,7 @@ func (m *mesh) random() target {
 	for name := range m.home.ids {
 		t.ids[name] = uuid.Must(uuid.NewV7()).String()
 	}
+	t.ids["hash"] = strings.Repeat("0f", 32)
 	return t
 }
 

@@ -47,7 +47,7 @@ func (m *mesh) ask(pattern string, c caller, in, with target, htmx bool) answer 
 	return answer{w.Result(), w.Body.String()}
 }
 
-var age = regexp.MustCompile(`\b\d+ (s|min|h)\b`) // "here for 5 s"
+var age = regexp.MustCompile(`\b\d+ (s|min|h)\b|\d\d:\d\d:\d\d UTC`) // "here for 5 s", "As of 2026-11-29 02:55:43 UTC"
 
 var nonceOf = regexp.MustCompile(`'nonce-([^']+)'`)
 
@@ -64,11 +64,14 @@ func (a answer) bytes() string {
 	return strings.ReplaceAll(text, a.Header.Get("X-Request-Id"), "REQUEST")
 }
 
-// unnamed is bytes without the ids that the request itself named.
-func (a answer) unnamed(t target) string {
+// unnamed is bytes without the time, and without the ids that requests themselves
+// named: the trail repeats them.
+func (a answer) unnamed(targets ...target) string {
 	text := a.bytes()
-	for _, id := range t.ids {
-		text = strings.ReplaceAll(text, id, "ID")
+	for _, t := range targets {
+		for _, id := range t.ids {
+			text = strings.ReplaceAll(text, id, "ID")
+		}
 	}
 	return age.ReplaceAllString(text, "AGE")
 }
@@ -194,7 +197,7 @@ func (m *mesh) mixes(pattern string) {
 		}
 		before, random := m.rows(), m.random()
 		foreign, none := m.ask(pattern, c, m.home, m.foreign, false), m.ask(pattern, c, m.home, random, false)
-		m.alike(pattern, c, map[string]string{"foreign in the form": foreign.unnamed(m.foreign), "random in the form": none.unnamed(random)})
+		m.alike(pattern, c, map[string]string{"foreign in the form": foreign.unnamed(m.foreign, random), "random in the form": none.unnamed(m.foreign, random)})
 		for _, t := range m.foreign.ids {
 			foreign.body = strings.ReplaceAll(foreign.body, t, "ID") // what the request said itself
 		}
@@ -217,6 +220,7 @@ func (m *mesh) allows(pattern string) {
 			continue
 		}
 		got := m.ask(pattern, c, m.home, m.home, false)
+		m.revive()
 		done := got.StatusCode == 200 || got.StatusCode == 303
 		switch {
 		case r.own != 0 && got.StatusCode == r.own, r.own == 0 && done:

@@ -102,7 +102,7 @@ func (s *Server) moveOverlapEnd(w http.ResponseWriter, r *http.Request, m accoun
 			at := time.Now().UTC().Add(length)
 			until = &at
 		}
-		return "The old " + views.Parts(string(what)) + " works until " + views.Stamp(*until) + ".", s.keys.MoveOverlapEnd(r.Context(), s.actor(r, m), key.ID, what, *until)
+		return "The old " + views.Parts(string(what)) + " works until " + views.Stamp(r.Context(), *until) + ".", s.keys.MoveOverlapEnd(r.Context(), s.actor(r, m), key.ID, what, *until)
 	})
 }
 

@@ -28,7 +28,7 @@ func (s *Server) showOverview(w http.ResponseWriter, r *http.Request, m account.
 	}
 	page := views.OverviewPage{Page: frame}
 	for _, fill := range []func(*http.Request, account.Member, *views.OverviewPage) error{
-		s.addRefusals, s.addGhosts, s.addOverlaps, s.addForwards, s.addConcerns,
+		s.addRefusals, s.addGhosts, s.addOverlaps, s.addForwards, s.addConcerns, s.addVerification,
 	} {
 		if err := fill(r, m, &page); err != nil {
 			return err
@@ -146,6 +146,17 @@ func (s *Server) addConcerns(r *http.Request, m account.Member, page *views.Over
 	page.Idle, page.LongIdle = keySet(c.Idle), keySet(c.LongIdle)
 	page.NeverExpires, page.OwnerGone = keySet(c.NeverExpires), keySet(c.OwnerGone)
 	return nil
+}
+
+// addVerification adds what proves the trail, for those who may see the trail.
+func (s *Server) addVerification(r *http.Request, m account.Member, page *views.OverviewPage) error {
+	if !m.Can(account.ViewTrail) {
+		return nil
+	}
+	standing, err := s.trail.Standing(r.Context(), m.Workspace.ID)
+	part := s.verification(page.Page, standing)
+	page.Verification = &part
+	return err
 }
 
 func keySet(c keyring.Concern) views.KeySet {

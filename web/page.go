@@ -27,7 +27,7 @@ func (s *Server) bare(w http.ResponseWriter, r *http.Request, title string) view
 func (s *Server) signedIn(w http.ResponseWriter, r *http.Request, user account.User, title string) (views.Page, error) {
 	p := s.bare(w, r, title)
 	p.User = views.Person{Name: user.Name, Email: user.Email}
-	p.CanCreateWorkspaces = !s.config.Operator
+	p.CanCreateWorkspaces, p.ShortcutsOff = !s.config.Operator, user.ShortcutsOff
 	members, err := s.accounts.WorkspacesOf(r.Context(), user.ID)
 	if err != nil {
 		return p, err
@@ -49,7 +49,9 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, m account.Member, 
 	p.CanCreateKeys, p.CanImportKeys = m.Can(account.CreateKeys), m.Can(account.ImportKeys)
 	p.CanManageTokens, p.CanManageWorkspace = m.Can(account.ManageTokens), m.Can(account.ManageWorkspace)
 	p.CanMarkSuspect, p.CanErase = m.Can(account.MarkSuspect), m.Can(account.ErasePayloads)
-	p.CanHandOver = m.Can(account.HandOverKeys)
+	p.CanHandOver, p.CanReview = m.Can(account.HandOverKeys), m.Can(account.ReviewAccess)
+	p.CanManageMembers = m.Can(account.ManageMembers)
+	p.CanViewTrail = m.Can(account.ViewTrail)
 	for i := range p.Workspaces {
 		p.Workspaces[i].Current = p.Workspaces[i].Slug == m.Workspace.Slug
 	}

@@ -68,7 +68,7 @@ func TestViolationWithoutQuery(t *testing.T) {
 	var log bytes.Buffer
 	db, box := pgtest.New(t).Console(), pgtest.Box(t)
 	config := web.Config{ClientAddr: func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") }}
-	server := web.NewServer(config, nil, keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), slog.New(slog.NewTextHandler(&log, nil)))
+	server := web.NewServer(config, nil, keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), nil, slog.New(slog.NewTextHandler(&log, nil)))
 	for _, report := range []string{
 		`{"csp-report":{"document-uri":"https://k.example/w/a/keys?q=sought","referrer":"https://k.example/?q=sought","blocked-uri":"inline","effective-directive":"script-src-elem","line-number":7,"script-sample":"sought"}}`,
 		`{"csp-report":{"document-uri":"https://k.example/w/a/keys#sought","source-file":"https://k.example/x?sought"}}`, `?sought`, ``,

@@ -138,7 +138,7 @@ func overlapOf(choice, day string, wrong map[string]string) (time.Duration, *tim
 func (s *Server) tellRotated(w http.ResponseWriter, r *http.Request, m account.Member, done keyring.Rotated) error {
 	text := "The new secret is stored. The old one has stopped."
 	if done.Until != nil {
-		text = "The new secret is stored. The old one works until " + views.Stamp(*done.Until) + "."
+		text = "The new secret is stored. The old one works until " + views.Stamp(r.Context(), *done.Until) + "."
 	}
 	s.flash(w, views.Flash{Text: text + warnings(done.Key, done.Warnings)})
 	return redirect(w, r, keysPath(m, done.Key.ID.String()))

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -21,21 +20,31 @@ import (
 
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
+	"keyhook/internal/evidence"
 	"keyhook/internal/fault"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
+	"keyhook/internal/mail"
 )
 
 // A Config is what a Server must be told.
 type Config struct {
-	PublicURL  string // base of the console's addresses, no slash at the end
-	HooksURL   string // base of the addresses that senders are given
-	MaxBody    string // largest body that ingestion takes, for people: "1 MiB"
-	Secure     bool   // people use https: Secure cookies and HSTS
-	Operator   bool   // only who operates the instance may make workspaces
-	FixedHost  bool   // PublicURL was set by hand: other host names are refused
+	PublicURL  string       // base of the console's addresses, no slash at the end
+	HooksURL   string       // base of the addresses that senders are given
+	MaxBody    string       // largest body that ingestion takes, for people: "1 MiB"
+	Secure     bool         // people use https: Secure cookies and HSTS
+	Operator   bool         // only who operates the instance may make workspaces
+	FixedHost  bool         // PublicURL was set by hand: other host names are refused
+	Mail       *mail.Sender // nil: links are copied, not mailed
 	ClientAddr func(*http.Request) netip.Addr
+	Evidence   Evidence
 	TailCheck  time.Duration // how often it is asked whether a live tail's reader may still see it; 0: 5 s
+}
+
+// Evidence is what proves audit trails apart from the database.
+type Evidence struct {
+	KeyID, PublicKey string                      // of the key that signs checkpoints; PEM
+	Sign             func(context.Context) error // a checkpoint, now
 }
 
 // A Server answers the console's requests.
@@ -45,11 +54,14 @@ type Server struct {
 	keys     *keyring.Store
 	events   *inbox.Store
 	trail    *audit.Store
+	evidence *evidence.Store
 	log      *slog.Logger
 	cookies  *cookieStore
 	handler  http.Handler
 	letIn    func(*http.Request, account.User) (*http.Request, account.Member, error) // enter
+	mux      *http.ServeMux                                                           // behind the guards
 	exports  chan struct{}                                                            // one for each that runs
+	resets   chan struct{}                                                            // one for each that is being mailed
 	tails    *tailHub
 
 	drain    sync.Once
@@ -57,18 +69,19 @@ type Server struct {
 }
 
 // NewServer returns a Server.
-func NewServer(config Config, accounts *account.Store, keys *keyring.Store, events *inbox.Store, trail *audit.Store, log *slog.Logger) *Server {
-	s := &Server{config: config, accounts: accounts, keys: keys, events: events, trail: trail, log: log, cookies: newCookieStore(config.Secure)}
+func NewServer(config Config, accounts *account.Store, keys *keyring.Store, events *inbox.Store, trail *audit.Store, evidence *evidence.Store, log *slog.Logger) *Server {
+	s := &Server{config: config, accounts: accounts, keys: keys, events: events, trail: trail, evidence: evidence, log: log, cookies: newCookieStore(config.Secure)}
 	s.letIn = s.enter
 	s.exports, s.draining = make(chan struct{}, exportsAtOnce), make(chan struct{})
+	s.resets = make(chan struct{}, resetsAtOnce)
 	s.tails = newTailHub(events, keys, log)
-	mux := http.NewServeMux()
+	s.mux = http.NewServeMux()
 	for _, route := range s.routes() {
-		mux.Handle(route.Pattern, s.serve(route))
+		s.mux.Handle(route.Pattern, s.serve(route))
 	}
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(s.handle(s.denyCrossOrigin))
-	s.handler = s.identify(s.dropCredentials(s.checkHost(guard.Handler(mux))))
+	s.handler = s.identify(s.dropCredentials(s.checkHost(guard.Handler(s.mux))))
 	return s
 }
 
@@ -84,90 +97,6 @@ type memberHandler func(http.ResponseWriter, *http.Request, account.Member) erro
 // A userHandler answers somebody who is signed in.
 type userHandler func(http.ResponseWriter, *http.Request, account.User) error
 
-// member lets the route answer those whose role in the workspace includes its
-// permission. To everybody else the workspace does not exist.
-func (s *Server) member(route route) handler {
-	return s.user(route, func(w http.ResponseWriter, r *http.Request, user account.User) error {
-		r, m, err := s.letIn(r, user)
-		if err != nil {
-			return err
-		}
-		if !m.Can(route.Permission) {
-			return fault.New(fault.Forbidden, "Your role in this workspace does not allow that.")
-		}
-		return route.member(w, r, m)
-	})
-}
-
-// enter finds out who a user is in the workspace of the path, and confines the
-// request to it.
-func (s *Server) enter(r *http.Request, user account.User) (*http.Request, account.Member, error) {
-	m, err := s.accounts.Member(r.Context(), user.ID, r.PathValue("workspace"))
-	if err != nil {
-		return r, m, err
-	}
-	return r.WithContext(m.Inside(r.Context())), m, nil
-}
-
-// user lets h answer somebody who is signed in, and sends others to sign in.
-func (s *Server) user(route route, h userHandler) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		find := s.accounts.Session
-		if route.poll || asksForTail(r) {
-			find = s.accounts.SessionUnseen
-		}
-		session, err := find(r.Context(), s.cookies.token(r))
-		if f, ok := fault.Of(err); err != nil && ok && f.Kind == fault.Unauthenticated {
-			return s.askToSignIn(w, r, route)
-		}
-		if err != nil {
-			return err
-		}
-		return h(w, r, session.User)
-	}
-}
-
-// askToSignIn remembers where the reader was going. What was posted is not
-// posted again, so that goes back to the page that the form was on.
-//
-// Here alone it matters that htmx asks, which would follow a redirect and put the
-// sign-in page into a part of the open one: that page must go as a whole, or stay
-// where it shows what can't be shown again.
-func (s *Server) askToSignIn(w http.ResponseWriter, r *http.Request, route route) error {
-	if r.Header.Get("HX-Request") == "true" {
-		if !route.stays {
-			w.Header().Set("HX-Redirect", signInPath(pathOf(r.Header.Get("HX-Current-URL"))))
-		}
-		w.WriteHeader(http.StatusUnauthorized)
-		return nil
-	}
-	next := r.URL.RequestURI()
-	if r.Method != http.MethodGet {
-		next = ""
-		if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host {
-			next = from.RequestURI()
-		}
-	}
-	return redirect(w, r, signInPath(next))
-}
-
-// pathOf is the path and query of an address.
-func pathOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	return u.RequestURI()
-}
-
-// signInPath is the address of the sign-in page that leads on to next.
-func signInPath(next string) string {
-	if next = safeNext(next); next == "/" {
-		return "/sign-in"
-	}
-	return "/sign-in?next=" + url.QueryEscape(next)
-}
-
 // serve is a route's handler with its gate.
 func (s *Server) serve(route route) http.Handler {
 	switch {
@@ -175,8 +104,8 @@ func (s *Server) serve(route route) http.Handler {
 		return route.raw
 	case route.public != nil:
 		return s.handle(route.public)
-	case route.user != nil:
-		return s.handle(s.user(route, route.user))
+	case route.user != nil || route.own != nil:
+		return s.handleUpTo(2*maxForm, s.user(route)) // what is held of a form is longer than that
 	}
 	if route.upload {
 		return s.handleUpTo(maxUpload, s.member(route))

@@ -98,8 +98,10 @@ const (
 	flashCookie = "kh_flash"
 	themeCookie = "kh_theme"
 	linkCookie  = "kh_link"
+	stepCookie  = "kh_step"
 
-	handoverCookie = "kh_handover"
+	handoverCookie   = "kh_handover"
+	invitationCookie = "kh_invitation"
 )
 
 // flash leaves a message for the next page.

@@ -217,7 +217,7 @@ func (s *Server) showSignal(w http.ResponseWriter, r *http.Request, m account.Me
 			return err
 		}
 		page.KeyID, page.KeyName = signal.KeyID.String(), key.Name
-		if sees && signal.BodySize > 0 && len(signal.Body) == 0 {
+		if sees && signal.BodyGone() {
 			page.NotKept = views.NotKept(key.Log)
 		}
 	}
@@ -276,6 +276,9 @@ func (s *Server) downloadBody(w http.ResponseWriter, r *http.Request, m account.
 	}
 	if signal.Erased != nil {
 		return fault.New(fault.NotFound, "The body of this signal was erased. Its page says when and why.")
+	}
+	if signal.BodyGone() {
+		return fault.New(fault.NotFound, "The body of this signal is not kept. Its page says why.")
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
+	"keyhook/internal/evidence"
 	"keyhook/internal/inbox"
 	"keyhook/internal/keyring"
 	"keyhook/internal/pgtest"
@@ -38,6 +40,9 @@ type stage struct {
 	accounts *account.Store
 	keys     *keyring.Store
 	events   *inbox.Store
+	evidence *evidence.Store
+	trail    *audit.Store
+	ledger   audit.Ledger
 
 	ingestion *postgres.DB
 	box       *seal.Box
@@ -65,24 +70,21 @@ type workspace struct {
 	token keyring.Token
 	at    uuid.UUID // a signal
 	batch uuid.UUID // of its key, to be deactivated
-}
 
-// named is the id of what a route's pattern names.
-func (w workspace) named(pattern string) string {
-	switch {
-	case strings.Contains(pattern, "{token}"):
-		return w.token.ID.String()
-	case strings.Contains(pattern, "{signal}"), strings.Contains(pattern, "{request}"):
-		return w.at.String()
-	case strings.Contains(pattern, "{batch}"):
-		return w.batch.String()
-	}
-	return w.key.ID.String()
+	review     uuid.UUID // of today
+	member     uuid.UUID // somebody in it, beside the owner
+	invitation uuid.UUID
+	spare      uuid.UUID // somebody else, where a test needs one
 }
 
 func newStage(t *testing.T, change ...func(*web.Config)) *stage {
 	t.Helper()
-	s := &stage{Database: pgtest.New(t), t: t}
+	return newStageOn(t, pgtest.New(t), change...)
+}
+
+func newStageOn(t *testing.T, db *pgtest.Database, change ...func(*web.Config)) *stage {
+	t.Helper()
+	s := &stage{Database: db, t: t}
 	box, log, console := pgtest.Box(t), pgtest.Log(t), s.Console()
 	s.box, s.ingestion = box, s.Ingestion()
 	s.accounts, s.keys = account.NewStore(console, box, log), keyring.NewStore(console, box)
@@ -90,16 +92,39 @@ func newStage(t *testing.T, change ...func(*web.Config)) *stage {
 		PublicURL: "http://127.0.0.1", HooksURL: "http://hooks.example", MaxBody: "1 MiB",
 		ClientAddr: func(*http.Request) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
 	}
+	s.trail, s.ledger = audit.NewStore(console), audit.Ledger{Path: filepath.Join(t.TempDir(), "checkpoints.ndjson")}
+	signer, err := audit.OpenSigner(filepath.Join(t.TempDir(), "audit.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Evidence = s.signing(signer)
+	s.events = inbox.NewStore(console, box)
+	s.evidence = evidence.NewStore(console, s.trail, s.events, signer)
 	for _, c := range change {
 		c(&config)
 	}
-	s.events = inbox.NewStore(console, box)
 	serving := s.Serving()
-	s.web = web.NewServer(config, account.NewStore(serving, box, log), keyring.NewStore(serving, box), inbox.NewStore(serving, box), audit.NewStore(serving), log)
+	events, trail := inbox.NewStore(serving, box), audit.NewStore(serving)
+	s.web = web.NewServer(config, account.NewStore(serving, box, log), keyring.NewStore(serving, box), events, trail, evidence.NewStore(serving, trail, events, signer), log)
 	s.server = httptest.NewServer(s.web)
 	t.Cleanup(s.server.Close)
 	s.home, s.foreign = s.newWorkspace("Home"), s.newWorkspace("Foreign")
 	return s
+}
+
+// signing signs as serve does, with a key of the test's own.
+func (s *stage) signing(signer *audit.Signer) web.Evidence {
+	s.t.Helper()
+	public, err := signer.PublicPEM()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return web.Evidence{KeyID: signer.KeyID(), PublicKey: string(public), Sign: func(ctx context.Context) error {
+		if _, _, _, err := s.trail.Sign(ctx, signer, 0); err != nil {
+			return err
+		}
+		return s.ledger.CatchUp(ctx, s.trail)
+	}}
 }
 
 func (s *stage) newWorkspace(name string) workspace {
@@ -125,6 +150,21 @@ func (s *stage) newWorkspace(name string) workspace {
 	if made.batch, err = s.keys.Choose(s.t.Context(), by, keyring.BatchDeactivate, keyring.Filter{}); err != nil {
 		s.t.Fatal(err)
 	}
+	made.review = uuid.Must(uuid.NewV7())
+	span, err := evidence.ParseSpan(time.Now().UTC().Format(time.DateOnly), time.Now())
+	if err == nil {
+		err = s.evidence.Make(s.t.Context(), by, made.review, span)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	made.member = s.newUser(name + " member")
+	s.Raw().MustExec(`INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, 'member')`, w.ID, made.member)
+	invited, err := s.accounts.Invite(s.t.Context(), by, strings.ToLower(name)+"@example.org", account.RoleMember)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	made.invitation = invited[0].ID
 	made.at = s.arrive(made, "order.created", "application/json", `{"id":1}`)
 	return made
 }
@@ -183,10 +223,14 @@ func (s *stage) sessionOf(user uuid.UUID) string {
 	return token
 }
 
-// rows is what a refused request must leave as it was.
-func (s *stage) rows() map[string]string {
+// rows is what a refused request must leave as it was, but for some tables.
+func (s *stage) rows(but ...string) map[string]string {
 	s.t.Helper()
-	return pgtest.Rows(s.t, s.Raw(), "")
+	rows := pgtest.Rows(s.t, s.Raw(), "")
+	for _, table := range but {
+		delete(rows, table)
+	}
+	return rows
 }
 
 // A client is a browser that follows no redirect.
@@ -249,6 +293,11 @@ func (c *client) post(path string, pairs ...string) answer {
 }
 
 var changing = regexp.MustCompile(`nonce="[^"]*"|hx-nonce="[^"]*"|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// bodyOf is an answer's body without what differs from one to the next, nor a text.
+func (a answer) bodyOf(text string) string {
+	return changing.ReplaceAllString(strings.ReplaceAll(a.body, text, ""), "")
+}
 
 // masked is an answer without what differs from one to the next.
 func (a answer) masked() string {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"net/http"
@@ -86,7 +85,7 @@ func (st *tailStream) missed(f *tailFollower) (b tailBatch, err error) {
 		return tailBatch{}, err
 	}
 	html, err := drawTail(st.r.Context(), st.view, rows)
-	return tailBatch{last: rows[len(rows)-1].ID, rows: len(rows), html: html}, err
+	return newTailBatch(rows[len(rows)-1].ID, len(rows), 0, html), err
 }
 
 // follow sends what comes until something ends it.
@@ -145,16 +144,10 @@ func (st *tailStream) batch(b tailBatch) error {
 	if b.rows == 0 {
 		return nil
 	}
-	text := fmt.Appendf(nil, "id: %s\nevent: rows\n", b.last)
-	for line := range bytes.Lines(b.html) {
-		text = append(append(text, "data: "...), bytes.TrimRight(line, "\r\n")...)
-		text = append(text, '\n')
+	if err := st.write(b.event); err != nil || b.left == 0 {
+		return err
 	}
-	text = append(text, '\n')
-	if b.left > 0 {
-		text = fmt.Appendf(text, "event: left\ndata: %d\n\n", b.left)
-	}
-	return st.write(text)
+	return st.write(fmt.Appendf(nil, "event: left\ndata: %d\n\n", b.left))
 }
 
 func (st *tailStream) write(text []byte) error {
@@ -174,19 +167,12 @@ func (v logView) tail(r *http.Request) views.Tail {
 	if t.Live {
 		t.Toggle = v.list(nil)
 	}
-	part := func(name string, more map[string]string) string {
-		query := v.filter.Query(more)
-		if query != "" {
-			query = "?" + query
-		}
-		return v.base() + name + query
-	}
 	if newest {
-		t.Stream = part("/tail", nil)
+		t.Stream = v.part("/tail", nil)
 	}
-	t.CSV, t.NDJSON = part("/export", map[string]string{"format": inbox.CSV}), part("/export", map[string]string{"format": inbox.NDJSON})
+	t.CSV, t.NDJSON = v.part("/export", map[string]string{"format": inbox.CSV}), v.part("/export", map[string]string{"format": inbox.NDJSON})
 	if v.member.Can(account.ViewPayloads) {
-		t.Payloads = part("/export", map[string]string{"format": inbox.NDJSON, "payloads": "1"})
+		t.Payloads = v.part("/export", map[string]string{"format": inbox.NDJSON, "payloads": "1"})
 	}
 	return t
 }

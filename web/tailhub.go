@@ -18,6 +18,8 @@ import (
 
 const (
 	tailPause  = 500 * time.Millisecond // between two looks
+	tailShare  = 30                     // a pause is that many times as long as the looks before it took,
+	tailLong   = 3 * time.Second        // up to this
 	tailRows   = 200                    // rows that a page has at most
 	tailAtOnce = 50                     // rows of one batch: more than a person reads in its time
 	tailQueue  = 8                      // batches that wait for a page that takes none
@@ -60,10 +62,19 @@ type tailGroup struct {
 
 // A tailBatch is some rows of the list, drawn.
 type tailBatch struct {
-	last uuid.UUID
 	rows int
 	left int // that came and are not among them
-	html []byte
+
+	event []byte // as it is sent, the same for all who follow
+}
+
+func newTailBatch(last uuid.UUID, rows, left int, html []byte) tailBatch {
+	event := fmt.Appendf(nil, "id: %s\nevent: rows\n", last)
+	for line := range bytes.Lines(html) {
+		event = append(append(event, "data: "...), bytes.TrimRight(line, "\r\n")...)
+		event = append(event, '\n')
+	}
+	return tailBatch{rows: rows, left: left, event: append(event, '\n')}
 }
 
 // A tailFollower is one page.
@@ -124,8 +135,6 @@ func (f *tailFollower) dropped() int {
 func (s *Server) Run(ctx context.Context) { s.tails.run(ctx) }
 
 func (h *tailHub) run(ctx context.Context) {
-	tick := time.NewTicker(tailPause)
-	defer tick.Stop()
 	for {
 		groups := h.watched()
 		if len(groups) == 0 {
@@ -136,18 +145,25 @@ func (h *tailHub) run(ctx context.Context) {
 				return
 			}
 		}
+		began := time.Now()
 		for _, group := range groups {
 			if err := h.look(ctx, group); err != nil && ctx.Err() == nil {
 				h.log.WarnContext(ctx, "new deliveries can't be looked for", "err", err)
-				break // until the next tick
+				break // until the next turn
 			}
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(pauseAfter(time.Since(began))):
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// pauseAfter keeps many filters, or many rows to compare, from taking what ingestion
+// needs: pages get what is new somewhat later then.
+func pauseAfter(looked time.Duration) time.Duration {
+	return max(tailPause, min(tailShare*looked, tailLong))
 }
 
 func (h *tailHub) watched() (groups []*tailGroup) {
@@ -179,7 +195,7 @@ func (h *tailHub) look(ctx context.Context, g *tailGroup) error {
 		g.seen = append(g.seen, row.ID)
 	}
 	g.seen = g.seen[max(0, len(g.seen)-2*tailRows):]
-	h.publish(g, tailBatch{last: rows[len(rows)-1].ID, rows: len(shown), left: len(rows) - len(shown), html: html})
+	h.publish(g, newTailBatch(rows[len(rows)-1].ID, len(shown), len(rows)-len(shown), html))
 	return nil
 }
 

@@ -21,6 +21,13 @@ func (s *Server) showWorkspaces(w http.ResponseWriter, r *http.Request, user acc
 	for _, m := range members {
 		page.Items = append(page.Items, views.WorkspaceItem{Name: m.Workspace.Name, Slug: m.Workspace.Slug, Role: roleNames[m.Role]})
 	}
+	going, err := s.accounts.Deletions(r.Context(), user.ID)
+	if err != nil {
+		return err
+	}
+	for _, d := range going {
+		page.Going = append(page.Going, views.GoingWorkspace{Name: d.Name, By: d.By, Since: d.Since, Left: d.Left})
+	}
 	if len(members) == 0 {
 		return render(w, r, http.StatusOK, views.WorkspacesEmpty(page))
 	}

@@ -93,6 +93,9 @@ func (c *auditVerifyCmd) verifyFile(a app, points *audit.Checkpoints) error {
 		fmt.Fprintf(a.out, "chain %s\n", chain)
 	}
 	c.tellPoints(a, points)
+	if verdict.OK() && verdict.Head.Seq > 0 {
+		fmt.Fprintf(a.out, "the last entry is %d, its hash %x\n", verdict.Head.Seq, verdict.Head.Hash)
+	}
 	return tell(a, verdict)
 }
 
@@ -114,7 +117,7 @@ func (c *auditVerifyCmd) verifyDatabase(ctx context.Context, a app, points *audi
 	}
 	var total, broken audit.Verdict
 	for _, chain := range chains {
-		verdict, err := t.store.VerifyChain(ctx, chain, points)
+		verdict, err := t.store.VerifyChain(ctx, chain, points, nil)
 		if err != nil {
 			return err
 		}

@@ -19,14 +19,16 @@ import (
 )
 
 type benchCmd struct {
-	Ingest benchIngestCmd `cmd:"" help:"Ingestion beside its limit and a naive design."`
-	Read   benchReadCmd   `cmd:"" help:"Reading by cursor, latency to readers that wait, and what open streams cost."`
-	Lone   benchLoneCmd   `cmd:"" help:"What one client alone waits for, beside a bare commit."`
-	Idle   benchIdleCmd   `cmd:"" help:"What connections cost that are open and silent."`
-	Stored benchStoredCmd `cmd:"" help:"Ingestion into a database that holds millions of rows, beside an empty one. Takes a quarter of an hour and 10 GB."`
-	Usage  benchUsageCmd  `cmd:"" help:"The console on millions of deliveries, beside the raw SQL. Takes half an hour and 12 GB."`
-	Timing benchTimingCmd `cmd:"" help:"Whether the time of a refusal tells what exists."`
-	Server benchServerCmd `cmd:"" hidden:"" help:"One of the servers that are measured."`
+	Ingest   benchIngestCmd   `cmd:"" help:"Ingestion beside its limit and a naive design."`
+	Read     benchReadCmd     `cmd:"" help:"Reading by cursor, latency to readers that wait, and what open streams cost."`
+	Lone     benchLoneCmd     `cmd:"" help:"What one client alone waits for, beside a bare commit."`
+	Idle     benchIdleCmd     `cmd:"" help:"What connections cost that are open and silent."`
+	Stored   benchStoredCmd   `cmd:"" help:"Ingestion into a database that holds millions of rows, beside an empty one. Takes a quarter of an hour and 10 GB."`
+	Usage    benchUsageCmd    `cmd:"" help:"The console on millions of deliveries, beside the raw SQL. Takes half an hour and 12 GB."`
+	Tail     benchTailCmd     `cmd:"" help:"What open live tails cost ingestion."`
+	Deletion benchDeletionCmd `cmd:"" help:"Ingestion beside the deletion of another workspace."`
+	Timing   benchTimingCmd   `cmd:"" help:"Whether the time of a refusal tells what exists."`
+	Server   benchServerCmd   `cmd:"" hidden:"" help:"One of the servers that are measured."`
 }
 
 // A laboratory is a throw-away database with one key, and servers on it that are

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"strings"
 
 	"github.com/google/uuid"
@@ -125,12 +126,14 @@ type benchTimingCmd struct {
 	jsonFlag
 	PGBin    string `name:"pg-bin" env:"KEYHOOK_PG_BIN" help:"Folder of the PostgreSQL programs."`
 	Requests int    `default:"2000" help:"Requests of each sort."`
+	SignIns  int    `default:"200" help:"Sign-ins of each sort."`
 }
 
-// Run compares refusals for an unknown workspace and for a wrong signature.
+// Run compares refusals for an unknown workspace and for a wrong signature, and of an
+// unknown e-mail address and a wrong password.
 func (c *benchTimingCmd) Run(ctx context.Context, a app) error {
-	if c.Requests < 20 || c.Requests > 100_000 {
-		return misuse("--requests is from 20 to 100000")
+	if c.Requests < 20 || c.Requests > 100_000 || c.SignIns < 20 || c.SignIns > 10_000 {
+		return misuse("--requests is from 20 to 100000, --sign-ins from 20 to 10000")
 	}
 	lab, err := newLaboratory(ctx, a, c.PGBin)
 	if err != nil {
@@ -146,9 +149,30 @@ func (c *benchTimingCmd) Run(ctx context.Context, a app) error {
 			"X-Workspace-ID": workspace, "X-Webhook-Signature": "sha256=" + strings.Repeat("ab", 32),
 		}}
 	}
-	timing, err := bench.CompareRefusals(ctx, target(uuid.Must(uuid.NewV7()).String()), target(lab.key.Key.WorkspaceID.String()), c.Requests)
+	var timings bench.Timings
+	timings.Timing, err = bench.CompareRefusals(ctx, target(uuid.Must(uuid.NewV7()).String()), target(lab.key.Key.WorkspaceID.String()), c.Requests)
 	if err != nil {
 		return err
 	}
-	return c.print(a.out, timing, timing.Print)
+	if timings.SignIn, err = c.signIns(ctx, a, lab); err != nil {
+		return err
+	}
+	return c.print(a.out, timings, timings.Print)
+}
+
+func (c *benchTimingCmd) signIns(ctx context.Context, a app, lab *laboratory) (bench.Timing, error) {
+	const email = "somebody@example.com"
+	s, err := begin(ctx, a, configOf(lab), masterKeyOf(lab))
+	if err != nil {
+		return bench.Timing{}, err
+	}
+	defer s.close()
+	if _, _, err := s.accounts.CreateUser(ctx, s.by, email, "Somebody", rand.Text()); err != nil {
+		return bench.Timing{}, err
+	}
+	_, base, err := lab.start(ctx, a, "console")
+	if err != nil {
+		return bench.Timing{}, err
+	}
+	return bench.CompareSignIns(ctx, base, email, c.SignIns)
 }

@@ -43,6 +43,11 @@ type streamFigures struct {
 	With    float64 `json:"requests_per_second_with"`
 	Loss    float64 `json:"loss_percent"`
 	Got     int     `json:"signals_on_streams"`
+
+	CPUWithout float64 `json:"cpu_us_without,omitempty"` // a request
+	CPUWith    float64 `json:"cpu_us_with,omitempty"`
+
+	used func() (time.Duration, error) // processor time so far; nil: nobody asks
 }
 
 // Run measures reading.
@@ -184,35 +189,61 @@ func (c *benchReadCmd) compare(ctx context.Context, a app, base string, target b
 	if c.Rounds == 0 || c.Streams == 0 {
 		return f, nil
 	}
-	var with, without []float64
-	for round := range c.Rounds {
-		for _, open := range []bool{round%2 == 0, round%2 != 0} {
+	err = f.alternate(ctx, a, c.Rounds, func() (func() (int, error), error) { return bench.OpenStreams(ctx, base, tokens, c.Streams) },
+		func() (float64, error) { return bench.IngestRate(ctx, target, 64, c.Seconds) })
+	return f, err
+}
+
+// alternate measures a rate with and without what open opens, in turns.
+func (f *streamFigures) alternate(ctx context.Context, a app, rounds int, open func() (end func() (int, error), err error), rate func() (float64, error)) (err error) {
+	var with, without, cpuWith, cpuWithout []float64
+	for round := range rounds {
+		for _, opened := range []bool{round%2 == 0, round%2 != 0} {
 			end := func() (int, error) { return 0, nil }
-			if open {
-				if end, err = bench.OpenStreams(ctx, base, tokens, c.Streams); err != nil {
-					return f, err
+			if opened {
+				if end, err = open(); err != nil {
+					return err
 				}
 			}
-			rps, err := bench.IngestRate(ctx, target, 64, c.Seconds)
+			rps, cpu, err := f.timed(rate)
 			if err != nil {
-				return f, err
+				return err
 			}
 			got, err := end()
 			if err != nil {
-				return f, err
+				return err
 			}
 			f.Got += got
-			fmt.Fprintf(a.err, "round %d, streams %v: %.0f requests/s\n", round+1, open, rps)
-			if open {
-				with = append(with, rps)
+			fmt.Fprintf(a.err, "round %d, open %v: %.0f requests/s\n", round+1, opened, rps)
+			if opened {
+				with, cpuWith = append(with, rps), append(cpuWith, cpu)
 			} else {
-				without = append(without, rps)
+				without, cpuWithout = append(without, rps), append(cpuWithout, cpu)
 			}
 		}
 	}
 	f.With, f.Without = bench.Median(with), bench.Median(without)
+	f.CPUWith, f.CPUWithout = bench.Median(cpuWith), bench.Median(cpuWithout)
 	f.Loss = 100 * (1 - f.With/f.Without)
-	return f, nil
+	return nil
+}
+
+// timed measures a rate and the processor time of a request, in microseconds.
+func (f *streamFigures) timed(rate func() (float64, error)) (rps, cpu float64, err error) {
+	if f.used == nil {
+		rps, err = rate()
+		return rps, 0, err
+	}
+	began := time.Now()
+	before, err := f.used()
+	if err != nil {
+		return 0, 0, err
+	}
+	if rps, err = rate(); err != nil {
+		return 0, 0, err
+	}
+	after, err := f.used()
+	return rps, float64((after - before).Microseconds()) / (rps * time.Since(began).Seconds()), err
 }
 
 // Table writes a report for people.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime/pprof"
 
@@ -25,7 +26,7 @@ import (
 type benchServerCmd struct {
 	config.Database
 	config.MasterKey
-	Design  string `enum:"limit,ingest,naive,read" required:"" help:"Which server."`
+	Design  string `enum:"limit,ingest,naive,read,console" required:"" help:"Which server."`
 	Profile string `help:"File for a profile of its processor time."`
 }
 
@@ -63,6 +64,16 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		go readers.Run(context.WithoutCancel(ctx))
 		handler = ingest.Prefixed(handler, readers)
 	}
+	if c.Design == "console" {
+		pages, err := postgres.Open(ctx, d.url, postgres.Console)
+		if err != nil {
+			return err
+		}
+		defer pages.Close()
+		console := consoleOn(pages, box)
+		go console.Run(context.WithoutCancel(ctx))
+		handler = ingest.Prefixed(handler, console)
+	}
 	if c.Design == "naive" {
 		wide, err := postgres.Open(ctx, d.url, postgres.Naive)
 		if err != nil {
@@ -84,6 +95,12 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 		defer func() { _ = prometheus.WriteToTextfile(c.Profile+".metrics", registry) }()
 	}
 	return serveUntil(ctx, a.out, handler)
+}
+
+// forwarded believes everybody: only the benchmark asks.
+func forwarded(r *http.Request) netip.Addr {
+	address, _ := netip.ParseAddr(r.Header.Get("X-Forwarded-For"))
+	return address
 }
 
 func serveUntil(ctx context.Context, out io.Writer, handler http.Handler) error {

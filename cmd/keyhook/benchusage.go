@@ -18,6 +18,7 @@ import (
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
+	"keyhook/internal/seal"
 	"keyhook/web"
 )
 
@@ -96,11 +97,32 @@ func (c *benchUsageCmd) issue(ctx context.Context, a app, lab *laboratory) error
 			return err
 		}
 	}
+	return addOwner(ctx, s)
+}
+
+// addOwner makes an owner of the workspace who can sign in.
+func addOwner(ctx context.Context, s *session) error {
 	owner, _, err := s.accounts.CreateUser(ctx, s.by, "usage-"+usageEmail, "Usage", usagePassword)
 	if err != nil {
 		return err
 	}
 	return s.accounts.AddMember(ctx, s.by, "bench", owner.Email, account.Owner)
+}
+
+// consoleOn is the console as serve has it, on a database.
+func consoleOn(db *postgres.DB, box *seal.Box) *web.Server {
+	config := web.Config{ClientAddr: func(r *http.Request) netip.Addr { return ingest.ClientAddr(r, nil) }}
+	return web.NewServer(config, account.NewStore(db, box, slog.New(slog.DiscardHandler)), keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), nil, slog.New(slog.DiscardHandler))
+}
+
+// signInTo signs in as the owner.
+func signInTo(ctx context.Context, console *bench.Console) error {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return err
+	}
+	console.Client = &http.Client{Jar: jar}
+	return console.SignIn(ctx, url.Values{"email": {"usage-" + usageEmail}, "password": {usagePassword}})
 }
 
 // console serves the console on the database and signs in.
@@ -113,17 +135,10 @@ func (c *benchUsageCmd) console(ctx context.Context, lab *laboratory) (*bench.Co
 	if err != nil {
 		return nil, err
 	}
-	accounts := account.NewStore(db, box, lab.log)
-	server := web.NewServer(web.Config{ClientAddr: func(r *http.Request) netip.Addr { return ingest.ClientAddr(r, nil) }}, accounts, keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), slog.New(slog.DiscardHandler))
-	asked, err := bench.Serve(server, lab.pool)
+	asked, err := bench.Serve(consoleOn(db, box), lab.pool)
 	if err != nil {
 		return nil, err
 	}
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return nil, err
-	}
-	asked.Client = &http.Client{Jar: jar}
-	asked.Workspace = lab.key.Key.WorkspaceID
-	return asked, asked.SignIn(ctx, url.Values{"email": {"usage-" + usageEmail}, "password": {usagePassword}})
+	asked.Workspace, asked.Events = lab.key.Key.WorkspaceID, inbox.NewStore(db, box)
+	return asked, signInTo(ctx, asked)
 }

@@ -38,7 +38,7 @@ func (c *demoCmd) Run(ctx context.Context, a app) error {
 		return err
 	}
 	defer db.close(log)
-	fmt.Fprintf(a.out, "demo: filling a throw-away data folder with 60 keys and 50,000 deliveries\n")
+	fmt.Fprintf(a.out, "demo: filling the throw-away data folder %s with 60 keys and 50,000 deliveries\n", dir)
 	err = serve.serve(ctx, a, db, log, func(h *house) error {
 		login, err := demo.Fill(postgres.Everywhere(ctx), h.accounts, h.keys, h.maintenance, time.Now())
 		if err == nil {

@@ -27,5 +27,5 @@ func (c *exportAuditCmd) Run(ctx context.Context, a app) error {
 			return err
 		}
 	}
-	return t.store.Export(ctx, by, label, audit.Format(c.Format), a.out)
+	return t.store.Export(ctx, by, audit.Export{Label: label, Format: audit.Format(c.Format)}, a.out)
 }

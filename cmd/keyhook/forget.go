@@ -15,6 +15,9 @@ func (h *house) forget(ctx context.Context) error {
 	}
 	var rules []inbox.Rule
 	for _, w := range workspaces {
+		if w.DeletingAt != nil {
+			continue // all of it is going
+		}
 		rule := inbox.Rule{
 			Workspace: w.ID, Keep: days(w.KeepSignalsDays), KeepUnread: days(w.KeepUnreadDays),
 			Log: days(w.KeepDeliveriesDays), Payloads: days(w.KeepPayloadsDays),

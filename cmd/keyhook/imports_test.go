@@ -11,7 +11,7 @@ import (
 // mayImport is the drawing of docs/architecture.md: which of our packages each
 // of ours may import. cmd/keyhook may import all of them.
 var mayImport = map[string][]string{
-	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "fault", "oneline", "sheet", "static"},
+	"web":                {"views", "account", "keyring", "inbox", "signature", "audit", "evidence", "mail", "fault", "oneline", "sheet", "static"},
 	"web/api":            {"keyring", "inbox", "postgres", "fault"},
 	"web/api/client":     {},
 	"views":              {"static"},
@@ -24,11 +24,14 @@ var mayImport = map[string][]string{
 	"internal/instance":  {"seal", "postgres"},
 	"internal/demo":      {"account", "keyring", "audit", "postgres"},
 	"internal/bench":     {"account", "keyring", "inbox", "ingest", "audit", "instance", "seal", "postgres", "pgembed", "migrations"},
-	"internal/audit":     {"postgres"},
+	"internal/evidence":  {"account", "keyring", "inbox", "audit", "postgres", "fault", "oneline"},
+	"internal/audit":     {"postgres", "fault"},
 	"cmd/keyhook/e2e":    {},
 	"internal/pgtest":    {"postgres", "migrations", "pgembed", "seal"},
 	"internal/signature": {},
 	"internal/seal":      {},
+	"internal/mail":      {},
+	"internal/mailtest":  {},
 	"internal/oneline":   {},
 	"internal/slug":      {},
 	"internal/sheet":     {"fault"},
@@ -50,6 +53,11 @@ var onlyFor = map[string][]string{
 	"github.com/PuerkitoBio/goquery":                 {},
 	"pgregory.net/rapid":                             {},
 	"golang.org/x/crypto/argon2":                     {"internal/account"},
+	"github.com/pquerna/otp/hotp":                    {"internal/account"},
+	"github.com/boombuler/barcode/qr":                {"web"},
+	"github.com/wneessen/go-mail":                    {"internal/mail"},
+	"github.com/emersion/go-smtp":                    {"internal/mailtest"},
+	"keyhook/internal/mailtest":                      {},
 	"github.com/prometheus/client_golang/prometheus": {"cmd/keyhook", "internal/ingest", "web/api"},
 }
 

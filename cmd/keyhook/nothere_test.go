@@ -26,7 +26,7 @@ func TestConsoleTakesNoWebhooks(t *testing.T) {
 		}
 	}
 	defer on.close()
-	h := &house{hooks: &ingest.Handler{}, web: web.NewServer(web.Config{}, nil, nil, nil, nil, pgtest.Log(t))}
+	h := &house{hooks: &ingest.Handler{}, web: web.NewServer(web.Config{}, nil, nil, nil, nil, nil, pgtest.Log(t))}
 	console := on.servers(h, false, pgtest.Log(t))[0]
 	for _, path := range []string{"/hooks", "/hooks/x", "//hooks/x", "/x/../hooks/y", "/hooks/../hooks/y", "/api/webhooks/signals", "/api//webhooks/signals", "/api/webhooks/signals/"} {
 		recorder := httptest.NewRecorder()

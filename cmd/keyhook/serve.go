@@ -18,9 +18,11 @@ import (
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
 	"keyhook/internal/config"
+	"keyhook/internal/evidence"
 	"keyhook/internal/inbox"
 	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
+	"keyhook/internal/mail"
 	"keyhook/internal/postgres"
 	"keyhook/migrations"
 	"keyhook/web"
@@ -31,6 +33,7 @@ type serveCmd struct {
 	config.Database
 	config.MasterKey
 	config.Evidence
+	config.Mail
 	config.Serve
 	PrintSetupLink bool `help:"Print the set-up link even where the output is no terminal."`
 
@@ -48,6 +51,9 @@ func (c *serveCmd) Run(ctx context.Context, a app) error {
 		return &usageError{err}
 	}
 	if err := c.Evidence.Validate(); err != nil {
+		return &usageError{err}
+	}
+	if _, err := mail.New(c.SMTPURL, c.From); err != nil {
 		return &usageError{err}
 	}
 	log := newLog(a, c.LogFormat)
@@ -84,10 +90,12 @@ type house struct {
 	writer   *ingest.Writer
 	rollup   *ingest.Rollup
 	hooks    *ingest.Handler
-	upkeep   *inbox.Store // partitions and retention
+	upkeep   *inbox.Store   // partitions and retention
+	estates  *account.Store // workspaces that are being deleted
 	web      *web.Server
 	api      *api.Server
 	signing  *signing
+	verifier *audit.Verifier
 	metrics  *prometheus.Registry
 	notices  *notices
 	draining atomic.Bool
@@ -132,10 +140,12 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.forget) })
 	workers.Go(func() { every(working, time.Second, log, "erase payloads", h.upkeep.Erase) })
+	workers.Go(func() { every(working, time.Second, log, "erase deleted workspaces", h.estates.EraseDeleted) })
 	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
 	workers.Go(func() { every(working, time.Minute, log, "forget unfinished imports", h.keys.SweepImports) })
 	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
 	workers.Go(func() { every(working, time.Minute, log, "sign a checkpoint", h.signing.hourly) })
+	workers.Go(func() { every(working, time.Second, log, "verify trails", h.verifier.Work) })
 	defer workers.Wait()
 	defer stopWork()
 
@@ -169,13 +179,14 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	registerPools(h.metrics, h.console, h.ingestion, h.reading, h.maintenance, h.pulse)
 
 	h.accounts, h.keys = account.NewStore(h.console, box, log), keyring.NewStore(h.console, box)
-	h.upkeep = inbox.NewStore(h.maintenance, box)
+	h.upkeep, h.estates = inbox.NewStore(h.maintenance, box), account.NewStore(h.maintenance, box, log)
 	if err := h.upkeep.EnsureWeeks(ctx); err != nil {
 		return nil, err
 	}
 	if h.signing, err = newSigning(audit.NewStore(h.maintenance), c.Evidence, c.DataDir, log); err != nil {
 		return nil, err
 	}
+	h.verifier = audit.NewVerifier(audit.NewStore(h.maintenance), h.signing.ledger)
 	counted := ingest.NewMetrics(h.metrics)
 	h.rollup = ingest.NewRollup(h.ingestion, log)
 	h.writer = ingest.NewWriter(h.ingestion, box, counted, log)
@@ -184,7 +195,15 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 		ingest.Config{DocsURL: on.hooksURL(), MaxBody: int64(c.MaxBody), TrustedProxies: c.Proxies},
 		h.cache, h.writer, counted, log)
 	h.notices = newNotices(h.keys, inbox.NewStore(h.console, box), h.metrics)
-	h.web = web.NewServer(c.consoleConfig(on), h.accounts, h.keys, inbox.NewStore(h.console, box), audit.NewStore(h.console), log)
+	console := c.consoleConfig(on)
+	if console.Evidence, err = h.signing.evidence(); err != nil {
+		return nil, err
+	}
+	if console.Mail, err = mail.New(c.SMTPURL, c.From); err != nil {
+		return nil, err
+	}
+	events, trail := inbox.NewStore(h.console, box), audit.NewStore(h.console)
+	h.web = web.NewServer(console, h.accounts, h.keys, events, trail, evidence.NewStore(h.console, trail, events, h.signing.signer), log)
 	h.api = api.NewServer(api.Config{DocsURL: on.publicURL, Secure: c.secure()}, h.reading, keyring.NewStore(h.reading, box), inbox.NewStore(h.reading, box), log)
 	h.metrics.MustRegister(h.api.Gauges())
 	return h, nil

@@ -5,15 +5,18 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
+	"sync"
 	"time"
 
 	"keyhook/internal/audit"
 	"keyhook/internal/config"
+	"keyhook/web"
 )
 
 // A signing signs checkpoints and takes them out of the database: to the log, to a
 // file and, if there is one, to an address.
 type signing struct {
+	turn   sync.Mutex // of the hourly one and those that people ask for
 	store  *audit.Store
 	signer *audit.Signer
 	ledger audit.Ledger
@@ -44,12 +47,29 @@ func (s *signing) hourly(ctx context.Context) error {
 	return err
 }
 
+// evidence is what the console shows of the key, and how it has something signed. A
+// checkpoint that can't be posted yet is signed all the same.
+func (s *signing) evidence() (web.Evidence, error) {
+	public, err := s.signer.PublicPEM()
+	sign := func(ctx context.Context) error {
+		point, err := s.sign(ctx, 0)
+		if point.Signature != nil && err != nil {
+			s.log.WarnContext(ctx, "a checkpoint is not where it should go yet", "number", point.Number, "err", err)
+			return nil
+		}
+		return err
+	}
+	return web.Evidence{KeyID: s.signer.KeyID(), PublicKey: string(public), Sign: sign}, err
+}
+
 // maxUnsent bounds what waits for an address that does not answer: the file and the
 // database have all of them.
 const maxUnsent = 100
 
 // sign signs if it is time, and brings the file and the address up to date.
 func (s *signing) sign(ctx context.Context, pause time.Duration) (audit.Checkpoint, error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	point, signed, lost, err := s.store.Sign(ctx, s.signer, pause)
 	if err != nil {
 		return point, err

@@ -69,9 +69,13 @@ func (c *workspaceListCmd) Run(ctx context.Context, a app) error {
 		workspaces = []account.Workspace{}
 	}
 	return c.print(a.out, workspaces, func(w io.Writer) {
-		rows := [][]string{{"SLUG", "NAME", "ID"}}
+		rows := [][]string{{"SLUG", "NAME", "ID", "STATE"}}
 		for _, workspace := range workspaces {
-			rows = append(rows, []string{workspace.Slug, workspace.Name, workspace.ID.String()})
+			state := "in use"
+			if workspace.DeletingAt != nil {
+				state = "being deleted"
+			}
+			rows = append(rows, []string{workspace.Slug, workspace.Name, workspace.ID.String(), state})
 		}
 		table(w, rows...)
 	})
@@ -93,13 +97,17 @@ func (c *workspaceDeleteCmd) Run(ctx context.Context, a app) error {
 		return err
 	}
 	defer s.close()
-	// With millions of rows it takes longer than the console's pool allows.
+	if err := s.accounts.DeleteWorkspace(ctx, s.by, c.Workspace); err != nil {
+		return err
+	}
+	// With millions of rows it takes longer than the console's pool allows. What is
+	// cut off here, serve goes on with.
 	unlimited, err := postgres.Open(ctx, s.db.url, postgres.Maintenance)
 	if err != nil {
 		return err
 	}
 	defer unlimited.Close()
-	if err := account.NewStore(unlimited, s.box, s.log).DeleteWorkspace(ctx, s.by, c.Workspace); err != nil {
+	if err := account.NewStore(unlimited, s.box, s.log).EraseDeleted(ctx); err != nil {
 		return err
 	}
 	return c.print(a.out, map[string]string{"deleted": c.Workspace}, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", c.Workspace) })

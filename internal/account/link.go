@@ -73,17 +73,18 @@ func linkGone(err error) error {
 	return err
 }
 
-// ResetUser takes a user's password away and returns the token of a link to
-// choose another. Their sessions end.
+// ResetUser takes a user's password and second factor away and returns the token of
+// a link to choose another password. Their sessions end.
 func (s *Store) ResetUser(ctx context.Context, by audit.Actor, email string) (link string, err error) {
 	const clear = `UPDATE users SET password_hash = NULL WHERE id = $1`
 	const withdraw = `DELETE FROM one_time_links WHERE user_id = $1`
+	const factor = `DELETE FROM second_factors WHERE user_id = $1`
 	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		user, err := userByEmail(ctx, tx, email)
 		if err != nil {
 			return err
 		}
-		for _, statement := range []string{clear, withdraw} {
+		for _, statement := range []string{clear, withdraw, factor} {
 			if _, err := tx.ExecContext(ctx, statement, user.ID); err != nil {
 				return err
 			}
@@ -94,7 +95,7 @@ func (s *Store) ResetUser(ctx context.Context, by audit.Actor, email string) (li
 		if link, err = newLink(ctx, tx, PurposePassword, &user.ID, resetLife); err != nil {
 			return err
 		}
-		return recordUser(ctx, tx, by, audit.UserReset, user, nil, nil)
+		return recordEverywhere(ctx, tx, by, audit.UserReset, user, audit.Fields{"second_factor": user.SecondFactor}, audit.Fields{"second_factor": false})
 	})
 	if err != nil {
 		return "", conflict(err, "reset user")
@@ -125,10 +126,15 @@ func (s *Store) ChoosePassword(ctx context.Context, by audit.Actor, token, passw
 	return user, nil
 }
 
-// setPassword stores a password and ends whatever was signed in with another.
+// setPassword stores a password, ends whatever was signed in with another, and
+// withdraws the links that would set one.
 func setPassword(ctx context.Context, tx *sqlx.Tx, by audit.Actor, user User, phc string) error {
 	const update = `UPDATE users SET password_hash = $2, password_changed_at = now() WHERE id = $1`
+	const withdraw = `DELETE FROM one_time_links WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL`
 	if _, err := tx.ExecContext(ctx, update, user.ID, phc); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, withdraw, user.ID, PurposePassword); err != nil {
 		return err
 	}
 	if err := endSessions(ctx, tx, user.ID); err != nil {
@@ -186,8 +192,10 @@ func (s *Store) changeFrom(ctx context.Context, by audit.Actor, user User, store
 		if err := setPassword(ctx, tx, by, user, phc); err != nil {
 			return err
 		}
-		newToken, err = newSession(ctx, tx, user.ID, by.Address, userAgent)
-		return err
+		if newToken, err = newSession(ctx, tx, user.ID, byPassword, by.Address, userAgent); err != nil || !user.SecondFactor {
+			return err
+		}
+		return ageSession(ctx, tx, newToken)
 	})
 	return newToken, err
 }

@@ -28,18 +28,17 @@ func (m Member) Inside(ctx context.Context) context.Context {
 }
 
 const memberQuery = `
-	SELECT u.id AS "user.id", u.email AS "user.email", u.name AS "user.name", u.created_at AS "user.created_at",
-		u.disabled_at AS "user.disabled_at", u.last_seen_at AS "user.last_seen_at", u.password_hash IS NOT NULL AS "user.has_password",
+	SELECT ` + userInRow + `,
 		w.id AS "workspace.id", w.name AS "workspace.name", w.slug AS "workspace.slug", w.created_at AS "workspace.created_at",
 		w.auditors_see_payloads AS "workspace.auditors_see_payloads", w.keep_signals_days AS "workspace.keep_signals_days",
 		w.keep_unread_days AS "workspace.keep_unread_days", w.keep_deliveries_days AS "workspace.keep_deliveries_days",
-		w.keep_payloads_days AS "workspace.keep_payloads_days", m.role AS role
+		w.keep_payloads_days AS "workspace.keep_payloads_days", w.require_second_factor AS "workspace.require_second_factor", m.role AS role
 	FROM memberships AS m JOIN users AS u ON u.id = m.user_id JOIN workspaces AS w ON w.id = m.workspace_id `
 
 // Member returns who a user is in the workspace with a slug. To a stranger the
 // workspace does not exist.
 func (s *Store) Member(ctx context.Context, user uuid.UUID, slug string) (Member, error) {
-	const query = memberQuery + `WHERE m.user_id = $1 AND w.slug = $2 AND u.disabled_at IS NULL`
+	const query = memberQuery + `WHERE m.user_id = $1 AND w.slug = $2 AND u.disabled_at IS NULL AND w.deleting_at IS NULL`
 	if !validSlug(slug) {
 		return Member{}, errNoWorkspace
 	}
@@ -56,7 +55,7 @@ func (s *Store) Member(ctx context.Context, user uuid.UUID, slug string) (Member
 
 // WorkspacesOf lists a user's workspaces by name, with the role in each.
 func (s *Store) WorkspacesOf(ctx context.Context, user uuid.UUID) ([]Member, error) {
-	const query = memberQuery + `WHERE m.user_id = $1 ORDER BY lower(w.name), w.id`
+	const query = memberQuery + `WHERE m.user_id = $1 AND w.deleting_at IS NULL ORDER BY lower(w.name), w.id`
 	return s.members(postgres.Everywhere(ctx), query, user)
 }
 
@@ -79,7 +78,7 @@ func (s *Store) AddMember(ctx context.Context, by audit.Actor, slug, email strin
 	if !role.Known() {
 		return fault.On("role", fault.Invalid, "A role is owner, admin, member or auditor.")
 	}
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		workspace, err := workspaceBySlug(ctx, tx, slug)
 		if err != nil {
 			return err
@@ -101,41 +100,31 @@ func addMember(ctx context.Context, tx *sqlx.Tx, by audit.Actor, workspace Works
 	return recordMember(ctx, tx, by, audit.MemberAdded, workspace, user, nil, audit.Fields{"role": role})
 }
 
-// RemoveMember takes a user out of the workspace with a slug. The last owner stays.
+// RemoveMember takes a user out of the workspace with a slug, see [Store.Remove].
 func (s *Store) RemoveMember(ctx context.Context, by audit.Actor, slug, email string) error {
-	const remove = `DELETE FROM memberships WHERE workspace_id = $1 AND user_id = $2 RETURNING role`
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	var user User
+	err := s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		workspace, err := workspaceBySlug(ctx, tx, slug)
 		if err != nil {
 			return err
 		}
-		user, err := userByEmail(ctx, tx, email)
-		if err != nil {
-			return err
-		}
-		if err := keepsAnOwner(ctx, tx, workspace.ID, user.ID); err != nil {
-			return err
-		}
-		var role Role
-		err = tx.GetContext(ctx, &role, remove, workspace.ID, user.ID)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.NotFound, "That person does not belong to the workspace.")
-		}
-		if err != nil {
-			return err
-		}
-		return recordMember(ctx, tx, by, audit.MemberRemoved, workspace, user, audit.Fields{"role": role}, nil)
+		by = by.In(workspace.ID)
+		user, err = userByEmail(ctx, tx, email)
+		return err
 	})
-	return conflict(err, "remove member")
+	if err != nil {
+		return conflict(err, "remove member")
+	}
+	return s.Remove(postgres.InWorkspace(ctx, by.WorkspaceID), by, user.ID)
 }
 
-// keepsAnOwner says whether a workspace has an owner other than user, or never
-// had user as one. The workspace's lock makes those who go take turns.
+// keepsAnOwner says whether a workspace has an owner other than user who can sign
+// in, or does not have user as one. The workspace's lock makes those who go take turns.
 func keepsAnOwner(ctx context.Context, tx *sqlx.Tx, workspace, user uuid.UUID) error {
 	const lock = `SELECT id FROM workspaces WHERE id = $1 FOR NO KEY UPDATE`
 	const owners = `
-		SELECT count(*) FILTER (WHERE user_id = $2) = 0 OR count(*) > 1
-		FROM memberships WHERE workspace_id = $1 AND role = 'owner'`
+		SELECT count(*) FILTER (WHERE m.user_id = $2) = 0 OR count(*) FILTER (WHERE m.user_id <> $2 AND u.disabled_at IS NULL) > 0
+		FROM memberships AS m JOIN users AS u ON u.id = m.user_id WHERE m.workspace_id = $1 AND m.role = 'owner'`
 	var id uuid.UUID
 	if err := tx.GetContext(ctx, &id, lock, workspace); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
@@ -145,7 +134,7 @@ func keepsAnOwner(ctx context.Context, tx *sqlx.Tx, workspace, user uuid.UUID) e
 		return err
 	}
 	if !keeps {
-		return fault.New(fault.Conflict, "That person is a workspace's last owner. Make somebody else an owner first.")
+		return errLastOwner
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"keyhook/internal/audit"
+	"keyhook/internal/postgres"
 )
 
 // refuse notes a refused sign-in for SumRefused: a flood of guesses must not flood
@@ -27,7 +28,7 @@ func (s *Store) refuse(ctx context.Context, of subjects, user User) error {
 		who = user.ID.String()
 	}
 	ctx = context.WithoutCancel(ctx) // hanging up hides no guess
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, note, of.address, who)
 		return err
 	})
@@ -49,7 +50,7 @@ type refused struct {
 // was refused in it, with how often and how many accounts were tried.
 func (s *Store) SumRefused(ctx context.Context) error {
 	for more := true; more; {
-		err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 			sums, err := takeRefused(ctx, tx)
 			more = len(sums) > 0
 			for _, sum := range sums {

@@ -28,7 +28,7 @@ func (w Workspace) Retention() Retention {
 // SetRetention changes what a workspace keeps. Nothing is recorded where nothing
 // changes.
 func (s *Store) SetRetention(ctx context.Context, by audit.Actor, to Retention) error {
-	const lock = `SELECT ` + workspaceColumns + ` FROM workspaces AS w WHERE w.id = $1 FOR NO KEY UPDATE`
+	const lock = `SELECT ` + workspaceColumns + ` FROM workspaces AS w WHERE w.id = $1 AND w.deleting_at IS NULL FOR NO KEY UPDATE`
 	const update = `
 		UPDATE workspaces SET keep_signals_days = $2, keep_unread_days = $3, keep_deliveries_days = $4, keep_payloads_days = $5 WHERE id = $1`
 	if err := to.Check(); err != nil {

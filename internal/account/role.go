@@ -27,11 +27,14 @@ const (
 	ImportKeys                            // bring in keys made elsewhere
 	HandOverKeys                          // make and withdraw hand-over links
 	ManageTokens                          // see, make, deactivate and reactivate tokens for programs
+	ViewMembers                           // see who belongs, and leave
 	ManageMembers                         // invite, change roles, remove
 	ManageWorkspace                       // settings
 	DeleteWorkspace                       // delete, hand over
 	MarkSuspect                           // mark signals suspect, and take that back
 	ErasePayloads                         // erase one subject's payloads
+	ReviewAccess                          // make access reviews, and read and take away all that they tell
+	ViewTrail                             // the workspace's audit trail: read, export, verify
 )
 
 var everybody = []Role{Owner, Admin, RoleMember, Auditor}
@@ -46,11 +49,14 @@ var may = map[Permission][]Role{
 	ImportKeys:      {Owner, Admin},
 	HandOverKeys:    {Owner, Admin},
 	ManageTokens:    {Owner, Admin},
+	ViewMembers:     everybody,
 	ManageMembers:   {Owner, Admin},
 	ManageWorkspace: {Owner, Admin},
 	DeleteWorkspace: {Owner},
 	MarkSuspect:     {Owner, Admin},
 	ErasePayloads:   {Owner, Admin},
+	ReviewAccess:    {Owner, Admin, Auditor},
+	ViewTrail:       {Owner, Admin, Auditor},
 }
 
 // Roles returns all roles, the mightiest first.

@@ -23,13 +23,17 @@ const (
 	SessionIdle = 30 * time.Minute
 	// SessionLife is how long a session lives at all.
 	SessionLife = 12 * time.Hour
+	// FreshFor is how long somebody counts as having just said who they are.
+	FreshFor = 10 * time.Minute
 )
 
 // A Session is somebody signed in.
 type Session struct {
+	ID              uuid.UUID `db:"id"` // names it; only the token opens it
 	User            User      `db:"user"`
 	CreatedAt       time.Time `db:"created_at"`
 	AuthenticatedAt time.Time `db:"authenticated_at"` // the last proof of who it is
+	Fresh           bool      `db:"fresh"`            // that was within FreshFor
 }
 
 var errSignedOut = fault.New(fault.Unauthenticated, "Sign in to go on.")
@@ -48,16 +52,20 @@ func tokenHash(token string) []byte {
 }
 
 // newSession signs a user in and returns the session's token.
-func newSession(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, address, userAgent string) (string, error) {
+func newSession(ctx context.Context, tx *sqlx.Tx, user uuid.UUID, methods, address, userAgent string) (string, error) {
 	const insert = `
-		INSERT INTO sessions (token_hash, user_id, address, user_agent, expires_at)
-		VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))`
+		INSERT INTO sessions (token_hash, id, user_id, methods, address, user_agent, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))`
 	const seen = `UPDATE users SET last_seen_at = now() WHERE id = $1`
 	token, hash := newToken()
-	if _, err := tx.ExecContext(ctx, insert, hash, user, address, printable(userAgent, 400), SessionLife.Seconds()); err != nil {
+	id, err := uuid.NewV7()
+	if err != nil {
 		return "", err
 	}
-	_, err := tx.ExecContext(ctx, seen, user)
+	if _, err := tx.ExecContext(ctx, insert, hash, id, user, methods, address, printable(userAgent, 400), SessionLife.Seconds()); err != nil {
+		return "", err
+	}
+	_, err = tx.ExecContext(ctx, seen, user)
 	return token, err
 }
 
@@ -82,9 +90,8 @@ func (s *Store) SessionUnseen(ctx context.Context, token string) (Session, error
 // session also tells whether it is time to write that the token was seen.
 func (s *Store) session(ctx context.Context, token string) (session Session, stale bool, err error) {
 	const query = `
-		SELECT s.created_at, s.authenticated_at, s.last_seen_at < now() - interval '1 minute' AS stale,
-			u.id AS "user.id", u.email AS "user.email", u.name AS "user.name", u.created_at AS "user.created_at",
-			u.disabled_at AS "user.disabled_at", u.last_seen_at AS "user.last_seen_at", u.password_hash IS NOT NULL AS "user.has_password"
+		SELECT s.id, s.created_at, s.authenticated_at, s.last_seen_at < now() - interval '1 minute' AS stale,
+			s.authenticated_at > now() - make_interval(secs => $3) AS fresh, ` + userInRow + `
 		FROM sessions AS s JOIN users AS u ON u.id = s.user_id
 		WHERE s.token_hash = $1 AND s.expires_at > now() AND s.last_seen_at > now() - make_interval(secs => $2) AND u.disabled_at IS NULL`
 	if token == "" || len(token) > 200 {
@@ -95,7 +102,7 @@ func (s *Store) session(ctx context.Context, token string) (session Session, sta
 		Stale bool `db:"stale"`
 	}
 	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &row, query, tokenHash(token), SessionIdle.Seconds())
+		return tx.GetContext(ctx, &row, query, tokenHash(token), SessionIdle.Seconds(), FreshFor.Seconds())
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, false, errSignedOut
@@ -144,30 +151,46 @@ func (s *Store) SignOut(ctx context.Context, by audit.Actor, token string) error
 	return conflict(err, "sign out")
 }
 
+// ageSession makes a session one of which nobody has just said who they are.
+func ageSession(ctx context.Context, tx *sqlx.Tx, token string) error {
+	const update = `UPDATE sessions SET authenticated_at = now() - make_interval(secs => $2) WHERE token_hash = $1`
+	_, err := tx.ExecContext(ctx, update, tokenHash(token), FreshFor.Seconds())
+	return err
+}
+
 func endSession(ctx context.Context, tx *sqlx.Tx, token string) error {
 	const remove = `DELETE FROM sessions WHERE token_hash = $1`
 	_, err := tx.ExecContext(ctx, remove, tokenHash(token))
 	return err
 }
 
+// endSessions ends all sessions of a user, and those that wait for a code.
 func endSessions(ctx context.Context, tx *sqlx.Tx, user uuid.UUID) error {
 	const remove = `DELETE FROM sessions WHERE user_id = $1`
-	_, err := tx.ExecContext(ctx, remove, user)
+	const steps = `DELETE FROM sign_in_steps WHERE user_id = $1`
+	if _, err := tx.ExecContext(ctx, remove, user); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, steps, user)
 	return err
 }
 
-// recordSignIn adds an entry to the chain of each workspace of a user and to the
-// instance's, in the order that Record asks for.
+// recordSignIn adds an entry of what a user did by signing in or out.
 func recordSignIn(ctx context.Context, tx *sqlx.Tx, by audit.Actor, action audit.Action, user User) error {
+	return recordEverywhere(ctx, tx, by.As(user.ID, user.Name), action, user, nil, nil)
+}
+
+// recordEverywhere adds an entry about a user to the chain of each workspace of
+// theirs and to the instance's, in the order that Record asks for.
+func recordEverywhere(ctx context.Context, tx *sqlx.Tx, by audit.Actor, action audit.Action, user User, before, after audit.Fields) error {
 	const query = `SELECT workspace_id FROM memberships WHERE user_id = $1 ORDER BY workspace_id::text`
 	var chains []uuid.UUID
 	if err := tx.SelectContext(ctx, &chains, query, user.ID); err != nil {
 		return err
 	}
-	by.Kind, by.UserID, by.Label = audit.User, user.ID, user.Name
 	target := audit.Target{Kind: "user", ID: user.ID.String(), Label: user.Name}
 	for _, chain := range append(chains, uuid.Nil) {
-		if err := audit.Record(ctx, tx, by.In(chain), action, target, nil, nil); err != nil {
+		if err := audit.Record(ctx, tx, by.In(chain), action, target, before, after); err != nil {
 			return err
 		}
 	}
@@ -178,6 +201,8 @@ func recordSignIn(ctx context.Context, tx *sqlx.Tx, by audit.Actor, action audit
 func (s *Store) Sweep(ctx context.Context) error {
 	statements := []string{
 		`DELETE FROM sessions WHERE expires_at <= now() OR last_seen_at <= now() - interval '1 day'`,
+		`DELETE FROM sign_in_steps WHERE expires_at <= now()`,
+		`DELETE FROM second_factors WHERE confirmed_at IS NULL AND created_at <= now() - interval '1 day'`,
 		`DELETE FROM one_time_links WHERE expires_at <= now() - interval '7 days'`,
 		`DELETE FROM sign_in_failures WHERE last_at <= now() - interval '1 day' AND subject NOT LIKE 'refused %'`, // those SumRefused takes
 	}

@@ -92,7 +92,7 @@ func (s *Store) SetUp(ctx context.Context, by audit.Actor, link string, owner Ne
 		if workspace, err = createWorkspace(ctx, tx, by, workspaceName, user.ID); err != nil {
 			return err
 		}
-		if token, err = newSession(ctx, tx, user.ID, by.Address, userAgent); err != nil {
+		if token, err = newSession(ctx, tx, user.ID, byPassword, by.Address, userAgent); err != nil {
 			return err
 		}
 		return recordSignIn(ctx, tx, by, audit.SignedIn, user)

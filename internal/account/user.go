@@ -1,6 +1,6 @@
 // Package account knows people: users, how they prove who they are, the
 // workspaces they belong to and as what. It owns the tables users, workspaces,
-// memberships, sessions, one_time_links and sign_in_failures.
+// memberships, invitations, sessions, one_time_links and sign_in_failures.
 //
 // Passwords and tokens are stored as hashes only, and an answer never tells
 // whether an e-mail address is known.
@@ -38,9 +38,22 @@ type User struct {
 	DisabledAt  *time.Time `db:"disabled_at"   json:"disabled_at"`
 	LastSeenAt  *time.Time `db:"last_seen_at"  json:"last_seen_at"`
 	HasPassword bool       `db:"has_password"  json:"has_password"` // false: the one-time link is not used yet
+
+	SecondFactor bool   `db:"second_factor" json:"second_factor"` // signing in takes a code too
+	TimeZone     string `db:"time_zone"     json:"-"`             // in which times are shown: an IANA name, or "" for UTC
+	ShortcutsOff bool   `db:"shortcuts_off" json:"-"`
 }
 
-const userColumns = `u.id, u.email, u.name, u.created_at, u.disabled_at, u.last_seen_at, u.password_hash IS NOT NULL AS has_password`
+// hasFactor says of a user u whether signing in takes a code too.
+const hasFactor = `EXISTS (SELECT FROM second_factors AS f WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL)`
+
+const userColumns = `u.id, u.email, u.name, u.created_at, u.disabled_at, u.last_seen_at, u.password_hash IS NOT NULL AS has_password,
+	u.time_zone, u.shortcuts_off, ` + hasFactor + ` AS second_factor`
+
+// userInRow are the same columns of a user within something else.
+const userInRow = `u.id AS "user.id", u.email AS "user.email", u.name AS "user.name", u.created_at AS "user.created_at",
+	u.disabled_at AS "user.disabled_at", u.last_seen_at AS "user.last_seen_at", u.password_hash IS NOT NULL AS "user.has_password",
+	u.time_zone AS "user.time_zone", u.shortcuts_off AS "user.shortcuts_off", ` + hasFactor + ` AS "user.second_factor"`
 
 // A Store keeps people.
 type Store struct {
@@ -50,7 +63,8 @@ type Store struct {
 	hashes chan struct{} // as many at once as there are processors
 }
 
-// NewStore returns a Store on db; box makes keyed hashes of e-mail addresses.
+// NewStore returns a Store on db; box makes keyed hashes of e-mail addresses and
+// seals second factors.
 func NewStore(db *postgres.DB, box *seal.Box, log *slog.Logger) *Store {
 	return &Store{db: db, box: box, log: log, hashes: make(chan struct{}, hashesAtOnce())}
 }
@@ -105,6 +119,19 @@ func (s *Store) CreateUser(ctx context.Context, by audit.Actor, email, name, pas
 }
 
 func insertUser(ctx context.Context, tx *sqlx.Tx, by audit.Actor, email, name, phc string) (User, error) {
+	user, err := addUser(ctx, tx, email, name, phc)
+	if err != nil {
+		return User{}, err
+	}
+	return user, recordNewUser(ctx, tx, by, user)
+}
+
+func recordNewUser(ctx context.Context, tx *sqlx.Tx, by audit.Actor, user User) error {
+	return recordUser(ctx, tx, by, audit.UserCreated, user, nil, audit.Fields{"email": user.Email, "name": user.Name})
+}
+
+// addUser adds a user without telling the trail.
+func addUser(ctx context.Context, tx *sqlx.Tx, email, name, phc string) (User, error) {
 	const insert = `
 		INSERT INTO users AS u (id, email, name, password_hash, password_changed_at)
 		VALUES ($1, $2, $3, nullif($4, ''), CASE WHEN $4 <> '' THEN now() END)
@@ -114,10 +141,8 @@ func insertUser(ctx context.Context, tx *sqlx.Tx, by audit.Actor, email, name, p
 		return User{}, err
 	}
 	var user User
-	if err := tx.GetContext(ctx, &user, insert, id, email, name, phc); err != nil {
-		return User{}, err
-	}
-	return user, recordUser(ctx, tx, by, audit.UserCreated, user, nil, audit.Fields{"email": email, "name": name})
+	err = tx.GetContext(ctx, &user, insert, id, email, name, phc)
+	return user, err
 }
 
 // DisableUser keeps a user out and ends their sessions. What they made stays.
@@ -141,40 +166,6 @@ func (s *Store) DisableUser(ctx context.Context, by audit.Actor, email string) e
 		return recordUser(ctx, tx, by, audit.UserDisabled, user, audit.Fields{"disabled": false}, audit.Fields{"disabled": true})
 	})
 	return conflict(err, "disable user")
-}
-
-// DeleteUser removes a user with their sessions and memberships. Their keys, what
-// came in with those, and the audit trail stay. A workspace's last owner stays too.
-func (s *Store) DeleteUser(ctx context.Context, by audit.Actor, id uuid.UUID) error {
-	const query = `SELECT ` + userColumns + ` FROM users AS u WHERE u.id = $1 FOR UPDATE`
-	const owned = `SELECT workspace_id FROM memberships WHERE user_id = $1 AND role = 'owner' ORDER BY workspace_id`
-	const lock = `SELECT id FROM workspaces WHERE created_by = $1 ORDER BY id FOR NO KEY UPDATE`
-	const remove = `DELETE FROM users WHERE id = $1`
-	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
-		var user User
-		if err := tx.GetContext(ctx, &user, query, id); err != nil {
-			return noUser(err)
-		}
-		// Deleting sets created_by to null there; two deletions must come in one order.
-		var made []uuid.UUID
-		if err := tx.SelectContext(ctx, &made, lock, id); err != nil {
-			return err
-		}
-		var workspaces []uuid.UUID
-		if err := tx.SelectContext(ctx, &workspaces, owned, id); err != nil {
-			return err
-		}
-		for _, workspace := range workspaces {
-			if err := keepsAnOwner(ctx, tx, workspace, id); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.ExecContext(ctx, remove, id); err != nil {
-			return err
-		}
-		return recordUser(ctx, tx, by, audit.UserDeleted, user, audit.Fields{"email": user.Email, "name": user.Name}, nil)
-	})
-	return conflict(err, "delete user")
 }
 
 func userByEmail(ctx context.Context, tx *sqlx.Tx, email string) (User, error) {
@@ -212,14 +203,22 @@ const (
 func checkPerson(email, name string) (string, string, error) {
 	var faults []*fault.Error
 	email = strings.TrimSpace(email)
-	address, err := mail.ParseAddress(email)
-	if err != nil || address.Address != email || len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, unicode.IsControl) {
-		faults = append(faults, fault.On("email", fault.Invalid, "Write an e-mail address like ada@example.com."))
+	if f := checkEmail(email); f != nil {
+		faults = append(faults, f)
 	}
 	if f := checkName("name", name); f != nil {
 		faults = append(faults, f)
 	}
 	return email, oneline.Fold(name), fault.Join(faults)
+}
+
+// checkEmail says what is wrong with an e-mail address.
+func checkEmail(email string) *fault.Error {
+	address, err := mail.ParseAddress(email)
+	if err != nil || address.Address != email || len(email) > maxEmail || !utf8.ValidString(email) || strings.ContainsFunc(email, unicode.IsControl) {
+		return fault.On("email", fault.Invalid, "Write an e-mail address like ada@example.com.")
+	}
+	return nil
 }
 
 // checkName says what is wrong with a name that was typed, before it is folded.

@@ -30,10 +30,13 @@ type Workspace struct {
 	KeepUnreadDays      int       `db:"keep_unread_days"      json:"keep_unread_days"`     // whether read or not
 	KeepDeliveriesDays  int       `db:"keep_deliveries_days"  json:"keep_deliveries_days"` // to the end of their week
 	KeepPayloadsDays    int       `db:"keep_payloads_days"    json:"keep_payloads_days"`   // bodies and headers in the log
+
+	RequireSecondFactor bool       `db:"require_second_factor" json:"require_second_factor"` // who has none is led to setting one up
+	DeletingAt          *time.Time `db:"deleting_at" json:"deleting_at,omitempty"`           // it is out of use, and its rows are going
 }
 
 const workspaceColumns = `w.id, w.name, w.slug, w.created_at, w.auditors_see_payloads, w.keep_signals_days, w.keep_unread_days,
-	w.keep_deliveries_days, w.keep_payloads_days`
+	w.keep_deliveries_days, w.keep_payloads_days, w.require_second_factor, w.deleting_at`
 
 // CreateWorkspace makes a workspace with one owner. Its slug is made from the
 // name, with a number where that is taken.
@@ -98,7 +101,39 @@ func slugOf(name string) string {
 	return "workspace"
 }
 
-// Workspaces lists all workspaces by name.
+// EditWorkspace gives by's workspace another name, and says whether its auditors
+// see payloads. Its slug stays, so that every address goes on leading there.
+func (s *Store) EditWorkspace(ctx context.Context, by audit.Actor, name string, auditorsSeePayloads bool) error {
+	const update = `UPDATE workspaces SET name = $2, auditors_see_payloads = $3 WHERE id = $1`
+	if f := checkName("name", name); f != nil {
+		return f
+	}
+	name = oneline.Fold(name)
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+		workspace, _, err := standingAs(ctx, tx, by, ManageWorkspace)
+		if err != nil {
+			return err
+		}
+		before, after := audit.Fields{}, audit.Fields{}
+		if name != workspace.Name {
+			before["name"], after["name"] = workspace.Name, name
+		}
+		if auditorsSeePayloads != workspace.AuditorsSeePayloads {
+			before["auditors_see_payloads"], after["auditors_see_payloads"] = workspace.AuditorsSeePayloads, auditorsSeePayloads
+		}
+		if len(after) == 0 {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, update, workspace.ID, name, auditorsSeePayloads); err != nil {
+			return err
+		}
+		target := audit.Target{Kind: "workspace", ID: workspace.ID.String(), Label: workspace.Name}
+		return audit.Record(ctx, tx, by, audit.WorkspaceEdited, target, before, after)
+	})
+	return conflict(err, "edit workspace")
+}
+
+// Workspaces lists all workspaces by name, those that are being deleted too.
 func (s *Store) Workspaces(ctx context.Context) (workspaces []Workspace, err error) {
 	const query = `SELECT ` + workspaceColumns + ` FROM workspaces AS w ORDER BY lower(w.name), w.id`
 	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &workspaces, query) })
@@ -120,7 +155,7 @@ func (s *Store) Workspace(ctx context.Context, slug string) (workspace Workspace
 // WorkspaceOf returns the workspace with an id, for what is told of it to somebody
 // who holds a link to something in it.
 func (s *Store) WorkspaceOf(ctx context.Context, id uuid.UUID) (workspace Workspace, err error) {
-	const query = `SELECT ` + workspaceColumns + ` FROM workspaces AS w WHERE w.id = $1`
+	const query = `SELECT ` + workspaceColumns + ` FROM workspaces AS w WHERE w.id = $1 AND w.deleting_at IS NULL`
 	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &workspace, query, id) })
 	if errors.Is(err, sql.ErrNoRows) {
 		err = errNoWorkspace
@@ -131,7 +166,7 @@ func (s *Store) WorkspaceOf(ctx context.Context, id uuid.UUID) (workspace Worksp
 var errNoWorkspace = fault.New(fault.NotFound, "There is no such workspace.")
 
 func workspaceBySlug(ctx context.Context, tx *sqlx.Tx, slug string) (Workspace, error) {
-	const query = `SELECT ` + workspaceColumns + ` FROM workspaces AS w WHERE w.slug = $1`
+	const query = `SELECT ` + workspaceColumns + ` FROM workspaces AS w WHERE w.slug = $1 AND w.deleting_at IS NULL`
 	var workspace Workspace
 	if !validSlug(slug) {
 		return workspace, errNoWorkspace
@@ -147,30 +182,4 @@ func workspaceBySlug(ctx context.Context, tx *sqlx.Tx, slug string) (Workspace, 
 // with an error of its own.
 func validSlug(slug string) bool {
 	return slug != "" && len(slug) <= 64 && strings.Trim(slug, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-}
-
-// DeleteWorkspace removes a workspace with all that is in it, and nothing of
-// another. The audit trail stays.
-func (s *Store) DeleteWorkspace(ctx context.Context, by audit.Actor, slug string) error {
-	const remove = `DELETE FROM workspaces WHERE id = $1`
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
-		workspace, err := workspaceBySlug(ctx, tx, slug)
-		if err != nil {
-			return err
-		}
-		result, err := tx.ExecContext(ctx, remove, workspace.ID)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return errNoWorkspace // somebody else was faster
-		}
-		target := audit.Target{Kind: "workspace", ID: workspace.ID.String(), Label: workspace.Name}
-		fields := audit.Fields{"name": workspace.Name, "slug": workspace.Slug}
-		if err := audit.Record(ctx, tx, by.In(workspace.ID), audit.WorkspaceDeleted, target, fields, nil); err != nil {
-			return err
-		}
-		return audit.Record(ctx, tx, by.In(uuid.Nil), audit.WorkspaceDeleted, target, fields, nil)
-	})
-	return conflict(err, "delete workspace")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"keyhook/internal/account"
 	"keyhook/internal/audit"
 	"keyhook/internal/fault"
 )
@@ -58,6 +59,21 @@ func TestDeleteWorkspace(t *testing.T) {
 	if err := i.DeleteWorkspace(t.Context(), cli, gone.Slug); kind(t, err) != fault.NotFound {
 		t.Errorf("deleting it again = %v, want NotFound", err)
 	}
+	if _, err := i.Member(t.Context(), ada.ID, gone.Slug); kind(t, err) != fault.NotFound {
+		t.Errorf("a member of a deleted workspace = %v, want NotFound", err)
+	}
+	if going, err := i.Deletions(t.Context(), ada.ID); err != nil || len(going) != 1 || going[0].Name != "Gone" {
+		t.Errorf("being deleted: %+v, %v", going, err)
+	}
+	if won := race(3, func(int) error { return i.EraseDeleted(t.Context()) }); won != 3 {
+		t.Errorf("3 erasures at once: %d succeeded", won)
+	}
+	if n := i.count(t, `SELECT count(*) FROM workspaces`); n != 1 {
+		t.Errorf("%d workspaces are left, want 1", n)
+	}
+	if n := i.entries(t, uuid.Nil, audit.WorkspaceErased); n != 1 {
+		t.Errorf("%d entries of the end, want 1", n)
+	}
 	if n := i.count(t, `SELECT count(*) FROM memberships WHERE workspace_id = $1`, stays.ID); n != 1 {
 		t.Errorf("the other workspace has %d members, want 1", n)
 	}
@@ -68,6 +84,33 @@ func TestDeleteWorkspace(t *testing.T) {
 	}
 	if n := i.entries(t, gone.ID, audit.WorkspaceCreated); n != 1 {
 		t.Error("the trail of the deleted workspace is gone")
+	}
+}
+
+// TestDeleteWorkspaceIsForOwners, whatever the request says of the role.
+func TestDeleteWorkspaceIsForOwners(t *testing.T) {
+	t.Parallel()
+	h := newTeam(t)
+	for _, user := range []account.User{h.admin, h.member, h.auditor} {
+		if err := h.DeleteWorkspace(t.Context(), h.by(user), h.Slug); kind(t, err) != fault.Forbidden {
+			t.Errorf("%s deletes = %v, want Forbidden", h.role(t, user), err)
+		}
+	}
+	if err := h.EditWorkspace(t.Context(), h.by(h.member), "Mine", true); kind(t, err) != fault.Forbidden {
+		t.Errorf("a member renames = %v, want Forbidden", err)
+	}
+	if err := h.EditWorkspace(t.Context(), h.by(h.admin), " New   name ", true); err != nil {
+		t.Fatal(err)
+	}
+	got, err := h.Store.Workspace(t.Context(), h.Slug)
+	if err != nil || got.Name != "New name" || !got.AuditorsSeePayloads {
+		t.Errorf("the workspace is %+v, %v", got, err)
+	}
+	if n := h.entries(t, h.Workspace.ID, audit.WorkspaceEdited); n != 1 {
+		t.Errorf("%d entries, want 1", n)
+	}
+	if err := h.DeleteWorkspace(t.Context(), h.by(h.owner), h.Slug); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -16,11 +16,31 @@ const (
 	SignedIn        Action = "user.signed_in"
 	SignedOut       Action = "user.signed_out"
 	SignInRefused   Action = "user.sign_in_refused"
+	SignInConfirmed Action = "user.sign_in_confirmed" // said again who they are, for what asks for that
+
+	UserEdited          Action = "user.edited"
+	PreferencesChanged  Action = "user.preferences_changed"
+	SessionsEnded       Action = "user.sessions_ended"
+	ResetAsked          Action = "user.reset_asked" // a link to choose another password
+	SecondFactorAdded   Action = "user.second_factor_added"
+	SecondFactorRemoved Action = "user.second_factor_removed"
+	RecoveryCodesMade   Action = "user.recovery_codes_made"
+	RecoveryCodeUsed    Action = "user.recovery_code_used"
 
 	WorkspaceCreated Action = "workspace.created"
-	WorkspaceDeleted Action = "workspace.deleted"
+	WorkspaceEdited  Action = "workspace.edited"
+	WorkspaceDeleted Action = "workspace.deleted" // its rows may still be there for a while
+	WorkspaceErased  Action = "workspace.erased"  // now they are gone
 	MemberAdded      Action = "member.added"
+	RoleChanged      Action = "member.role_changed"
 	MemberRemoved    Action = "member.removed"
+
+	InvitationMade      Action = "invitation.made" // a link by which its recipient becomes a member
+	InvitationRenewed   Action = "invitation.renewed"
+	InvitationUsed      Action = "invitation.used"
+	InvitationWithdrawn Action = "invitation.withdrawn"
+	MemberSessionsEnded Action = "member.sessions_ended"
+	SignInRuleChanged   Action = "workspace.sign_in_changed" // whether members need a second factor
 
 	KeyCreated       Action = "key.created"
 	KeyImported      Action = "key.imported"
@@ -49,7 +69,15 @@ const (
 	TokenDeactivated Action = "token.deactivated"
 	TokenReactivated Action = "token.reactivated"
 
-	TrailExported Action = "audit.exported"
+	TrailExported    Action = "audit.exported"
+	PassportExported Action = "key.passport_exported" // all that the trail and the counts tell of a key
+
+	ReviewMade      Action = "review.made" // an access review, with its signed file
+	ReviewExported  Action = "review.exported"
+	ReviewAnswered  Action = "review.answered"        // of one key: keep or deactivate
+	TrailVerified   Action = "audit.verified"         // here, with what was found
+	VerifiedOutside Action = "audit.verified_outside" // somebody says so, of an entry whose hash they know
+	CheckpointAsked Action = "audit.checkpoint_asked" // before it is signed, so that it covers this entry
 
 	RetentionChanged Action = "workspace.retention_changed"
 	PayloadViewed    Action = "signal.payload_viewed"

@@ -1,7 +1,7 @@
 // Package audit keeps the record of who did what: one entry for each change,
 // written in the transaction of the change, so that without a record there is no
 // change. It owns the tables audit_log,
-// audit_heads and audit_checkpoints.
+// audit_heads, audit_checkpoints and audit_verifications.
 //
 // Entries form a chain for each workspace and one for the instance: an entry's
 // hash covers its own fields and the hash before it. Entries name people and
@@ -45,6 +45,12 @@ type Actor struct {
 // In returns by acting in another workspace; uuid.Nil is the instance.
 func (by Actor) In(workspace uuid.UUID) Actor {
 	by.WorkspaceID = workspace
+	return by
+}
+
+// As returns by as a person who is known by now.
+func (by Actor) As(user uuid.UUID, name string) Actor {
+	by.Kind, by.UserID, by.Label = User, user, name
 	return by
 }
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/ed25519"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,21 +32,16 @@ type Checkpoint struct {
 
 // Encode returns the bytes that the signature covers, made like an entry's.
 func (c Checkpoint) Encode() []byte {
-	var b bytes.Buffer
-	put := func(field string) {
-		b.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
-		b.WriteString(field)
-	}
-	for _, field := range []string{"keyhook/checkpoint/v1", strconv.FormatInt(c.Number, 10), c.At, c.KeyID, string(c.PublicKey)} {
-		put(field)
-	}
+	fields := []string{"keyhook/checkpoint/v1", strconv.FormatInt(c.Number, 10), c.At, c.KeyID, string(c.PublicKey)}
 	for _, head := range c.Heads {
-		put(head.Chain)
-		put(strconv.FormatInt(head.Seq, 10))
-		put(string(head.Hash))
+		fields = append(fields, head.Chain, strconv.FormatInt(head.Seq, 10), string(head.Hash))
 	}
-	return b.Bytes()
+	return encode(fields...)
 }
+
+// ErrCheckpoint says that a checkpoint can't be believed. Its text names the
+// checkpoint, and is fit to be shown.
+var ErrCheckpoint = errors.New("can't be believed")
 
 var errSignature = errors.New("its signature does not hold")
 
@@ -76,6 +70,7 @@ type Checkpoints struct {
 	Last    string          // when the latest was signed
 	trusted []ed25519.PublicKey
 	known   map[string]Known
+	only    string // the chain that is gathered of; "": all
 }
 
 // NewCheckpoints returns none. It takes those signed with a trusted key alone, or
@@ -84,15 +79,25 @@ func NewCheckpoints(trusted []ed25519.PublicKey) *Checkpoints {
 	return &Checkpoints{KeyIDs: map[string]bool{}, trusted: trusted, known: map[string]Known{}}
 }
 
+// Only makes c gather of one chain, and returns it: what all chains have together
+// grows with their number.
+func (c *Checkpoints) Only(chain string) *Checkpoints {
+	c.only = chain
+	return c
+}
+
 // Add takes a checkpoint, or says why it can't be believed.
 func (c *Checkpoints) Add(point Checkpoint) error {
 	if err := point.check(c.trusted); err != nil {
-		return fmt.Errorf("checkpoint %d: %w", point.Number, err)
+		return fmt.Errorf("checkpoint %d %w: %w", point.Number, ErrCheckpoint, err)
 	}
 	c.Count++
 	c.KeyIDs[point.KeyID] = true
 	c.Last = max(c.Last, point.At)
 	for _, head := range point.Heads {
+		if c.only != "" && c.only != head.Chain {
+			continue
+		}
 		if _, ok := c.known[head.Chain]; !ok {
 			c.known[head.Chain] = Nothing()
 		}
@@ -112,7 +117,7 @@ func (c *Checkpoints) Read(from io.Reader) error {
 		if text := bytes.TrimSpace(line); len(text) > 0 {
 			var point Checkpoint
 			if json.Unmarshal(text, &point) != nil {
-				return fmt.Errorf("line %d is not a checkpoint", n)
+				return fmt.Errorf("line %d %w: it is no checkpoint", n, ErrCheckpoint)
 			}
 			if err := c.Add(point); err != nil {
 				return err

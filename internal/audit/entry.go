@@ -42,12 +42,15 @@ func (e Entry) Moment() time.Time {
 // entry's fields in the order of the struct and the hash before it, each behind
 // its length in eight big-endian bytes. Two different entries never encode alike.
 func (e Entry) Encode() []byte {
-	var b bytes.Buffer
-	for _, field := range []string{
-		"keyhook/audit/v1", e.Chain, strconv.FormatInt(e.Seq, 10), e.At, string(e.ActorKind), e.ActorID, e.ActorLabel,
+	return encode("keyhook/audit/v1", e.Chain, strconv.FormatInt(e.Seq, 10), e.At, string(e.ActorKind), e.ActorID, e.ActorLabel,
 		string(e.Action), e.TargetKind, e.TargetID, e.TargetLabel, e.Address, e.RequestID, e.Before, e.After,
-		string(e.PrevHash),
-	} {
+		string(e.PrevHash))
+}
+
+// encode writes each field behind its length in eight big-endian bytes.
+func encode(fields ...string) []byte {
+	var b bytes.Buffer
+	for _, field := range fields {
 		b.Write(binary.BigEndian.AppendUint64(nil, uint64(len(field))))
 		b.WriteString(field)
 	}

@@ -71,37 +71,57 @@ const (
 	CSV    Format = "csv"
 )
 
-// Export writes a chain, and records in the chain that it did: by must be in its
-// workspace, or in none for the instance's. The last entry is that of the export.
-func (s *Store) Export(ctx context.Context, by Actor, label string, format Format, to io.Writer) error {
-	target := Target{Kind: "audit", ID: by.Chain(), Label: label}
-	err := s.db.InTx(ctx, func(tx *sqlx.Tx) error {
-		return Record(ctx, tx, by, TrailExported, target, nil, Fields{"format": string(format)})
+// An Export is what of a chain is written, and how.
+type Export struct {
+	Label  string // the workspace's name
+	Format Format
+	Filter Filter // the zero Filter: all of it, which can be verified
+	Stated string // the filter as it is recorded
+}
+
+// Export writes entries of a chain, and records in the chain that it does: by must
+// be in its workspace, or in none for the instance's. The last entry is that of the
+// export. It reads in portions, so that a slow reader holds nothing.
+func (s *Store) Export(ctx context.Context, by Actor, e Export, to io.Writer) error {
+	fields := Fields{"format": string(e.Format)}
+	if e.Stated != "" {
+		fields["filter"] = e.Stated
+	}
+	var last int64
+	err := s.db.InTx(ctx, func(tx *sqlx.Tx) (err error) {
+		if err := Record(ctx, tx, by, TrailExported, Target{Kind: "audit", ID: by.Chain(), Label: e.Label}, nil, fields); err != nil {
+			return err
+		}
+		last, err = lastOf(ctx, tx, by.Chain())
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriter(to)
-	write := func(e Entry) error {
+	out := bufio.NewWriterSize(to, 64<<10)
+	write, finish := e.Format.writer(out)
+	if err := s.upTo(ctx, by.Chain(), last, e.Filter, write); err != nil {
+		return fmt.Errorf("export the trail: %w", err)
+	}
+	return errors.Join(finish(), out.Flush())
+}
+
+// writer returns what writes an entry, and what ends the file.
+func (f Format) writer(out io.Writer) (write func(Entry) error, finish func() error) {
+	if f == CSV {
+		rows := csv.NewWriter(out)
+		finish = func() error { rows.Flush(); return rows.Error() }
+		begin := rows.Write(strings.Split(strings.Join(strings.Fields(columns), ""), ","))
+		return func(e Entry) error { return errors.Join(begin, rows.Write(e.cells())) }, finish
+	}
+	return func(e Entry) error {
 		line, err := e.Line()
 		if err != nil {
 			return err
 		}
 		_, err = out.Write(line)
 		return err
-	}
-	rows := csv.NewWriter(out)
-	if format == CSV {
-		if err := rows.Write(strings.Split(strings.Join(strings.Fields(columns), ""), ",")); err != nil {
-			return err
-		}
-		write = func(e Entry) error { return rows.Write(e.cells()) }
-	}
-	if err := s.each(ctx, by.Chain(), write); err != nil {
-		return fmt.Errorf("export the trail: %w", err)
-	}
-	rows.Flush()
-	return errors.Join(rows.Error(), out.Flush())
+	}, func() error { return nil }
 }
 
 // cells returns e as a row for a spreadsheet, which must not take a cell for a
@@ -120,11 +140,7 @@ func (e Entry) cells() []string {
 	return cells
 }
 
-// each calls use with each entry of a chain in order, out of one snapshot.
-func (s *Store) each(ctx context.Context, chain string, use func(Entry) error) error {
-	return s.db.Read(ctx, func(tx *sqlx.Tx) error { return eachEntry(ctx, tx, chain, use) })
-}
-
+// eachEntry calls use with each entry of a chain in order.
 func eachEntry(ctx context.Context, tx *sqlx.Tx, chain string, use func(Entry) error) error {
 	const query = `SELECT ` + columns + ` FROM audit_log WHERE chain = $1 ORDER BY seq`
 	rows, err := tx.QueryxContext(ctx, query, chain)
@@ -142,47 +158,6 @@ func eachEntry(ctx context.Context, tx *sqlx.Tx, chain string, use func(Entry) e
 		}
 	}
 	return rows.Err()
-}
-
-// errStop ends a walk that has found what it was for.
-var errStop = errors.New("stop")
-
-// VerifyChain verifies a chain in the database against its noted head and against
-// checkpoints, all at one moment.
-func (s *Store) VerifyChain(ctx context.Context, chain string, points *Checkpoints) (verdict Verdict, err error) {
-	const still = `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ`
-	const noted = `SELECT chain, seq, hash FROM audit_heads WHERE chain = $1`
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, still); err != nil {
-			return err
-		}
-		var heads []Head
-		if err := tx.SelectContext(ctx, &heads, noted, chain); err != nil {
-			return err
-		}
-		var head *Head
-		if len(heads) > 0 {
-			head = &heads[0]
-		}
-		entries := func(yield func(Entry, error) bool) {
-			err := eachEntry(ctx, tx, chain, func(e Entry) error {
-				if !yield(e, nil) {
-					return errStop
-				}
-				return nil
-			})
-			if err != nil && !errors.Is(err, errStop) {
-				yield(Entry{}, err)
-			}
-		}
-		known := points.Of(chain).copy().Ending(head)
-		verdict, err = Verify(entries, func(string) Known { return known })
-		return err
-	})
-	if err != nil {
-		return Verdict{}, fmt.Errorf("verify the chain %s: %w", chain, err)
-	}
-	return verdict, nil
 }
 
 // Chains names the chains that the database has entries or a head of: the

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"keyhook/internal/postgres"
 )
 
 const checkpointColumns = `number, at, key_id, public_key, heads, signature`
@@ -38,7 +40,7 @@ func (s *Store) Sign(ctx context.Context, signer *Signer, pause time.Duration) (
 	const lock = `SELECT pg_advisory_xact_lock(hashtext('keyhook/checkpoint'))`
 	const latest = `SELECT ` + checkpointColumns + ` FROM audit_checkpoints ORDER BY number DESC LIMIT 1`
 	const heads = `SELECT chain, seq, hash FROM audit_heads WHERE seq > 0`
-	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, lock); err != nil {
 			return err
 		}

@@ -146,7 +146,7 @@ func TestDatabaseTamperings(t *testing.T) {
 			raw := db.Raw()
 			raw.MustExec(`ALTER TABLE audit_log DISABLE TRIGGER audit_log_append_only`)
 			raw.MustExec(statement)
-			got, err := store.VerifyChain(t.Context(), workspace.String(), points(t, store, signer.Public()))
+			got, err := store.VerifyChain(t.Context(), workspace.String(), points(t, store, signer.Public()), nil)
 			if err != nil || got.String() != want {
 				t.Errorf("VerifyChain = %s, %v, want %s", got, err, want)
 			}
@@ -247,26 +247,26 @@ func TestExport(t *testing.T) {
 	by := audit.Actor{WorkspaceID: uuid.New(), Kind: audit.CLI, Label: "=Ada"}
 	change(t, db.Console(), by.WorkspaceID, 3)
 	var file bytes.Buffer
-	if err := store.Export(t.Context(), by, "Home", audit.NDJSON, &file); err != nil {
+	if err := store.Export(t.Context(), by, audit.Export{Label: "Home", Format: audit.NDJSON}, &file); err != nil {
 		t.Fatal(err)
 	}
 	if got := verdict(t, file.Bytes(), audit.NewCheckpoints(nil)); got.String() != "ok, 4 entries" || !strings.Contains(file.String(), `"audit.exported"`) {
 		t.Errorf("the export is %s: %s", got, file.String())
 	}
 	var rows bytes.Buffer
-	if err := store.Export(t.Context(), by, "Home", audit.CSV, &rows); err != nil {
+	if err := store.Export(t.Context(), by, audit.Export{Label: "Home", Format: audit.CSV}, &rows); err != nil {
 		t.Fatal(err)
 	}
 	if lines := strings.Split(rows.String(), "\n"); len(lines) != 7 || !strings.HasPrefix(lines[0], "chain,seq,at,") || !strings.Contains(lines[5], ",'=Ada,") {
 		t.Errorf("the rows are %s", rows.String())
 	}
 	full := errors.New("the disk is full")
-	if err := store.Export(t.Context(), by, "Home", audit.NDJSON, failing{full}); !errors.Is(err, full) {
+	if err := store.Export(t.Context(), by, audit.Export{Label: "Home", Format: audit.NDJSON}, failing{full}); !errors.Is(err, full) {
 		t.Errorf("Export to a full disk = %v, want its error", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := store.Export(ctx, by, "Home", audit.NDJSON, &file); err == nil {
+	if err := store.Export(ctx, by, audit.Export{Label: "Home", Format: audit.NDJSON}, &file); err == nil {
 		t.Error("an export that was cancelled is no error")
 	}
 }

@@ -119,3 +119,9 @@ func (s *Signer) sign(c *Checkpoint) {
 	c.KeyID, c.PublicKey = s.KeyID(), s.Public()
 	c.Signature = ed25519.Sign(s.key, c.Encode())
 }
+
+// Sign signs some fields, encoded like an entry's, behind the name of what they
+// are: one that checkpoints don't have.
+func (s *Signer) Sign(name string, fields ...string) []byte {
+	return ed25519.Sign(s.key, encode(append([]string{name}, fields...)...))
+}

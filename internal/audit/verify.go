@@ -26,6 +26,7 @@ type Verdict struct {
 	At      int64 // the first place whose entry is wrong or missing; 0: none
 	Kind    Kind  // of what is wrong there
 	Until   int64 // of a rewritten chain: the entry that contradicts what was signed; the one at At may be right still
+	Head    Head  // the last entry that was in its place; no Seq: there was none
 }
 
 // OK reports whether nothing is wrong.
@@ -107,14 +108,14 @@ func Verify(entries iter.Seq2[Entry, error], known func(chain string) Known) (Ve
 			if err != nil {
 				return Verdict{}, fmt.Errorf("read the trail: %w", err)
 			}
-			verdict.Entries = w.count
+			verdict.Entries, verdict.Head = w.count, w.head
 			return verdict, nil
 		}
 		if w.previous.Seq == 0 {
 			w.known = known(entry.Chain)
 		}
 		w.compare(entry)
-		w.previous = entry
+		w.previous, w.head = entry, Head{entry.Chain, entry.Seq, entry.Hash}
 	}
 }
 
@@ -123,6 +124,7 @@ type walk struct {
 	next     func() (Entry, error, bool)
 	known    Known
 	previous Entry // the last one that was in its place; zero before the first
+	head     Head
 	count    int64
 	vouched  int64   // the last place whose hash is known from elsewhere
 	doubt    Verdict // the first contradiction to what was signed
@@ -164,7 +166,7 @@ func (w *walk) finish(known func(string) Known) Verdict {
 	case w.known.end >= 0 && w.known.end < last:
 		verdict = Verdict{At: w.known.end + 1, Kind: Inserted}
 	}
-	verdict.Entries = w.count
+	verdict.Entries, verdict.Head = w.count, w.head
 	return verdict
 }
 

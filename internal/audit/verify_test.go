@@ -218,7 +218,7 @@ func TestTamperings(t *testing.T) {
 	if got := verdict(t, exported(t, original), points); got.String() != "ok, 60 entries" {
 		t.Fatalf("Verify(original) = %s, want ok", got)
 	}
-	independent.check(t, "the original", exported(t, original), "ok, 60 entries")
+	independent.check(t, "the original", exported(t, original), fmt.Sprintf("ok, 60 entries, the last one's hash is %x", original[59].Hash))
 	r := rand.New(rand.NewPCG(7, 11))
 	found := 0
 	for n := range 500 {
@@ -333,23 +333,4 @@ func TestVerifyKeepsNothing(t *testing.T) { // alone: others' memory would count
 	if err != nil || got.String() != "ok, 100000 entries" {
 		t.Errorf("Verify = %s, %v, want ok", got, err)
 	}
-}
-
-// FuzzEncoding: different entries encode differently.
-func FuzzEncoding(f *testing.F) {
-	f.Add("a", "b", "c", "ab", "", "c")
-	f.Add("key", "1", "", "ke", "y1", "")
-	f.Fuzz(func(t *testing.T, a1, a2, a3, b1, b2, b3 string) {
-		a := audit.Entry{ActorLabel: a1, Action: audit.Action(a2), PrevHash: []byte(a3)}
-		b := audit.Entry{ActorLabel: b1, Action: audit.Action(b2), PrevHash: []byte(b3)}
-		same := a1 == b1 && a2 == b2 && a3 == b3
-		if bytes.Equal(a.Encode(), b.Encode()) != same {
-			t.Errorf("Encode(%q, %q, %q) and Encode(%q, %q, %q): alike is %v, want %v", a1, a2, a3, b1, b2, b3, !same, same)
-		}
-		p := audit.Checkpoint{At: a1, KeyID: a2, Heads: []audit.Head{{Chain: a3}}}
-		q := audit.Checkpoint{At: b1, KeyID: b2, Heads: []audit.Head{{Chain: b3}}}
-		if bytes.Equal(p.Encode(), q.Encode()) != same {
-			t.Errorf("checkpoints of %q, %q, %q and %q, %q, %q: alike is %v, want %v", a1, a2, a3, b1, b2, b3, !same, same)
-		}
-	})
 }

@@ -7,7 +7,10 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,12 +28,48 @@ type Timing struct {
 // CompareRefusals sends two sorts of requests in turns, each of which must be
 // answered 401.
 func CompareRefusals(ctx context.Context, a, b Target, requests int) (Timing, error) {
+	return inTurns(requests, func(which int) (*http.Request, error) {
+		target := []Target{a, b}[which]
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL, bytes.NewReader([]byte(`{"verbatim":"x"}`)))
+		if err != nil {
+			return nil, err
+		}
+		for name, value := range target.Headers {
+			request.Header.Set(name, value)
+		}
+		return request, nil
+	})
+}
+
+// CompareSignIns signs in with wrong passwords in turns, at the console at base: with
+// an e-mail address that nobody has, and with one of a user. Each comes from an address
+// of its own, or most of them would not be looked at.
+func CompareSignIns(ctx context.Context, base, email string, requests int) (Timing, error) {
+	n := 0
+	return inTurns(requests, func(which int) (*http.Request, error) {
+		n++
+		form := url.Values{"email": {[]string{"nobody-" + email, email}[which]}, "password": {"not the password of anybody"}}
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/sign-in", strings.NewReader(form.Encode()))
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("X-Forwarded-For", netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String())
+		return request, nil
+	})
+}
+
+func inTurns(requests int, ask func(which int) (*http.Request, error)) (Timing, error) {
 	client := &http.Client{Timeout: 10 * time.Second}
 	var times [2][]float64
 	for i := range requests {
 		for j := range 2 {
 			which := (i + j) % 2 // who goes first alternates
-			took, err := refusal(ctx, client, []Target{a, b}[which])
+			request, err := ask(which)
+			if err != nil {
+				return Timing{}, err
+			}
+			took, err := refusal(client, request)
 			if err != nil {
 				return Timing{}, err
 			}
@@ -44,14 +83,7 @@ func CompareRefusals(ctx context.Context, a, b Target, requests int) (Timing, er
 	return t, nil
 }
 
-func refusal(ctx context.Context, client *http.Client, target Target) (micros float64, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.URL, bytes.NewReader([]byte(`{"verbatim":"x"}`)))
-	if err != nil {
-		return 0, err
-	}
-	for name, value := range target.Headers {
-		request.Header.Set(name, value)
-	}
+func refusal(client *http.Client, request *http.Request) (micros float64, err error) {
 	began := time.Now()
 	response, err := client.Do(request)
 	if err != nil {
@@ -93,8 +125,19 @@ func moments(values []float64) (mean, variance, n float64) {
 	return mean, variance, n
 }
 
-// Print writes a timing for people.
-func (t Timing) Print(w io.Writer) {
-	fmt.Fprintf(w, "refused for an unknown workspace: median %.0f µs\nrefused for a wrong signature:    median %.0f µs\n"+
-		"difference %.0f µs, Welch's t %.2f over %d requests each: indistinguishable %v\n", t.MedianA, t.MedianB, t.Difference, t.T, t.Requests, t.Indistinguishable)
+// Timings are what strangers could tell things apart by.
+type Timings struct {
+	Timing        // of refused webhooks
+	SignIn Timing `json:"sign_in"`
+}
+
+// Print writes timings for people.
+func (t Timings) Print(w io.Writer) {
+	t.Timing.print(w, "refused for an unknown workspace:", "refused for a wrong signature:")
+	t.SignIn.print(w, "sign-in of an unknown address:", "sign-in with a wrong password:")
+}
+
+func (t Timing) print(w io.Writer, a, b string) {
+	fmt.Fprintf(w, "%-33s median %.0f µs\n%-33s median %.0f µs\ndifference %.0f µs, Welch's t %.2f over %d requests each: indistinguishable %v\n",
+		a, t.MedianA, b, t.MedianB, t.Difference, t.T, t.Requests, t.Indistinguishable)
 }

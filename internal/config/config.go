@@ -35,6 +35,12 @@ type Evidence struct {
 	CheckpointURL string `name:"checkpoint-url" env:"KEYHOOK_CHECKPOINT_URL" placeholder:"URL" help:"Where checkpoints go by POST, over https."`
 }
 
+// Mail says how mail is sent. Both are read by mail.New.
+type Mail struct {
+	SMTPURL string `name:"smtp-url" env:"KEYHOOK_SMTP_URL" placeholder:"URL" help:"Mail server, smtp:// or smtps://, with user:password@ where it asks. Unset: links are copied instead of mailed."`
+	From    string `name:"mail-from" env:"KEYHOOK_MAIL_FROM" placeholder:"ADDRESS" help:"Whom mail is from."`
+}
+
 // Serve is how the server faces the world.
 type Serve struct {
 	Addr       string        `name:"addr" env:"KEYHOOK_ADDR" default:"127.0.0.1:8080" help:"Address of console and ingestion; port 0 picks a free one."`

@@ -11,8 +11,8 @@ import (
 // remembered is how far the counts reach back, in days: 13 months.
 const remembered = 396
 
-// count derives the hourly counts and the keys' last uses from the rows, and adds
-// the counts of what came before them.
+// count derives the hourly counts, those of addresses and the keys' last uses from
+// the rows, and adds the counts of what came before them.
 func (f *filler) count(ctx context.Context, tx *sqlx.Tx, senders []sender) error {
 	const counts = `
 		INSERT INTO delivery_counts (webhook_key_id, hour, credential_generation, outcome, reason, workspace_id, requests, last_at,
@@ -31,8 +31,14 @@ func (f *filler) count(ctx context.Context, tx *sqlx.Tx, senders []sender) error
 				max(last_at) FILTER (WHERE outcome = 'refused') AS refused
 			FROM delivery_counts WHERE workspace_id = $1 GROUP BY 1) AS c
 		WHERE c.webhook_key_id = k.id`
-	if _, err := tx.ExecContext(ctx, counts, f.by.WorkspaceID); err != nil {
-		return err
+	const addresses = `
+		INSERT INTO key_addresses (webhook_key_id, address, accepted, refused, first_at, last_at)
+		SELECT webhook_key_id, address, count(*) FILTER (WHERE outcome <> 'refused'), count(*) FILTER (WHERE outcome = 'refused'), min(received_at), max(received_at)
+		FROM deliveries WHERE workspace_id = $1 AND webhook_key_id IS NOT NULL GROUP BY 1, 2`
+	for _, statement := range []string{counts, addresses} {
+		if _, err := tx.ExecContext(ctx, statement, f.by.WorkspaceID); err != nil {
+			return err
+		}
 	}
 	if err := f.remember(ctx, tx, senders); err != nil {
 		return err

@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -47,6 +48,9 @@ func TestPagesStayFlat(t *testing.T) {
 		}
 	}
 }
+
+// rareAddress is that of the three oldest requests; 192.0.2.1 is that of a fifth of all.
+const rareAddress = "198.51.100.7"
 
 // A meadow is a place with keys of each sort: one whose requests are accepted, one
 // that is flooded with what it refuses, one that was flooded so before its first
@@ -105,7 +109,7 @@ func (m *meadow) fill(accepted, flood int) {
 		SELECT id, $1, key, 1, 'api_key', outcome, reason, 200, '/hooks/{key id}', '192.0.2.' || place % 5, 'test', 'webhook', 'ref-' || place, id, 'x', 1, at
 		FROM r ORDER BY place`
 	m.t.Helper()
-	m.raw.MustExec(`TRUNCATE deliveries, signals, delivery_counts, delivery_days`)
+	m.raw.MustExec(`TRUNCATE deliveries, signals, delivery_counts, delivery_days, outcome_counts`)
 	_, err := m.raw.Exec(rows, m.workspace,
 		pq.Array([]uuid.UUID{m.busy, m.flooded, m.late, m.late, m.repeated, m.repeated}),
 		pq.Array([]string{"accepted", "refused", "refused", "accepted", "accepted", "duplicate"}),
@@ -115,6 +119,7 @@ func (m *meadow) fill(accepted, flood int) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.raw.MustExec(`UPDATE deliveries SET address = $1 WHERE id IN (SELECT id FROM deliveries ORDER BY id LIMIT 3)`, rareAddress)
 	m.raw.MustExec(`VACUUM (ANALYZE) deliveries, signals, delivery_counts, delivery_days`)
 	place := m.middle() // of the reader
 	m.raw.MustExec(`UPDATE signal_readers SET epoch = $1, commit_xid = $2, signal_id = $3`, place.Epoch, fmt.Sprint(place.XID), place.ID)
@@ -208,6 +213,16 @@ func (m *meadow) reads() []read {
 		}},
 		{"KeptOf", 0, func(s *inbox.Store, _ *postgres.DB) error { _, _, err := s.KeptOf(ctx, w, middle); return err }},
 	}
+	for name, f := range map[string]inbox.DeliveryFilter{
+		"a rare address": {Address: netip.MustParsePrefix(rareAddress + "/32")}, "an address": {Address: netip.MustParsePrefix("192.0.2.1/32")},
+		"a rare address and a key": {Address: netip.MustParsePrefix(rareAddress + "/32"), Key: m.busy},
+		"all":                      {},
+	} {
+		// What shares 65 seconds with the newest ones is looked at as well.
+		reads = append(reads, read{"Deliveries of " + name, 4_000, func(s *inbox.Store, _ *postgres.DB) error {
+			return last(s.Deliveries(ctx, w, inbox.Search{DeliveryFilter: f, Limit: 50}))
+		}})
+	}
 	for name, window := range map[string]inbox.Window{
 		"": {}, " before": {Before: &middle}, " after": {After: &middle}, " of a key": {Key: &m.busy}, " of a key before": {Key: &m.busy, Before: &middle},
 		" of a key after": {Key: &m.busy, After: &middle}, " of a flooded key": {Key: &m.flooded}, " of a late key": {Key: &m.late}, " of a repeated key": {Key: &m.repeated},
@@ -222,7 +237,9 @@ func (m *meadow) reads() []read {
 			read{"Usage by day" + name, 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Usage(ctx, w, &key, months)) }},
 			read{"FirstOf" + name, 0, func(s *inbox.Store, _ *postgres.DB) error { _, _, err := s.FirstOf(ctx, w, key); return err }})
 	}
+	week := inbox.DeliveryFilter{From: today.AddDate(0, 0, -7), Until: today.AddDate(0, 0, 1)}
 	reads = append(reads,
+		read{"HistogramOf a week", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.HistogramOf(ctx, w, week, 4*time.Hour)) }},
 		read{"Usage of all keys", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.Usage(ctx, w, nil, months)) }},
 		read{"SendersOf", 20_000, func(s *inbox.Store, _ *postgres.DB) error { return last(s.SendersOf(ctx, w, m.busy, since)) }},
 		read{"SendersOf of a flooded key", 0, func(s *inbox.Store, _ *postgres.DB) error { return last(s.SendersOf(ctx, w, m.flooded, since)) }},

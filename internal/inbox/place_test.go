@@ -18,7 +18,7 @@ import (
 // A place is a workspace with two keys of one source, on a database of its own.
 type place struct {
 	*pgtest.Database
-	t         *testing.T
+	t         testing.TB
 	ingestion *postgres.DB
 	box       *seal.Box
 	appender  *inbox.Appender
@@ -27,7 +27,7 @@ type place struct {
 	keys      [2]uuid.UUID
 }
 
-func newPlace(t *testing.T) *place {
+func newPlace(t testing.TB) *place {
 	t.Helper()
 	db := pgtest.New(t)
 	p := &place{Database: db, t: t, ingestion: db.Ingestion(), box: pgtest.Box(t)}
@@ -69,7 +69,7 @@ func (p *place) count(query string, args ...any) (n int) {
 	return n
 }
 
-func newID(t *testing.T) uuid.UUID {
+func newID(t testing.TB) uuid.UUID {
 	t.Helper()
 	id, err := uuid.NewV7()
 	if err != nil {

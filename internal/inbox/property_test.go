@@ -260,6 +260,7 @@ func (m *machine) deleteWorkspace(r *rapid.T) {
 
 func (m *machine) removeWorkspace(r *rapid.T, id uuid.UUID) {
 	m.must(r, m.accounts.DeleteWorkspace(context.Background(), command, m.workspaces[id]))
+	m.must(r, m.accounts.EraseDeleted(context.Background()))
 	delete(m.workspaces, id)
 	delete(m.members, id)
 	delete(m.signals, id)

@@ -90,8 +90,21 @@ func (p *place) sameByWorkspace() {
 		SELECT count(*) FROM (SELECT workspace_id, hour, sum(requests) AS requests, coalesce(sum(requests) FILTER (WHERE outcome = 'refused'), 0) AS refused
 			FROM delivery_counts GROUP BY 1, 2) AS c FULL JOIN workspace_counts AS w USING (workspace_id, hour, requests, refused)
 		WHERE c.workspace_id IS NULL OR w.workspace_id IS NULL`
+	p.sameByOutcome()
 	if n := p.count(query); n != 0 {
 		p.t.Errorf("%d hours are counted otherwise by workspace than by key", n)
+	}
+}
+
+// sameByOutcome compares the counts by outcome with those they come from.
+func (p *place) sameByOutcome() {
+	p.t.Helper()
+	const outcomes = `
+		SELECT count(*) FROM (SELECT workspace_id, hour, outcome, reason, sum(requests) AS requests FROM delivery_counts GROUP BY 1, 2, 3, 4) AS c
+			FULL JOIN (SELECT * FROM outcome_counts WHERE requests <> 0) AS o USING (workspace_id, hour, outcome, reason, requests)
+		WHERE c.workspace_id IS NULL OR o.workspace_id IS NULL`
+	if n := p.count(outcomes); n != 0 {
+		p.t.Errorf("%d hours are counted otherwise by outcome than by key", n)
 	}
 }
 

@@ -27,9 +27,11 @@ const (
 	searchTime = 800 * time.Millisecond
 )
 
-// The lengths of a stretch, in rows. Bodies may be large, so it begins small.
+// The lengths of a stretch, in rows. Bodies may be large, so a search for text begins
+// small.
 const (
-	firstStretch = 200
+	firstStretch = 4_000
+	firstBodies  = 200
 	lastStretch  = 50_000
 )
 
@@ -54,15 +56,15 @@ func (s *Store) Deliveries(ctx context.Context, workspace uuid.UUID, search Sear
 }
 
 func searchIn(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, search Search) (found Found, err error) {
-	began, looked, stretch := time.Now(), 0, firstStretch
-	wanted := search.Limit + 1
-	var probe conditions
-	if !search.compared(&probe) {
-		stretch = 0 // an index finds all of it
+	began, looked, wanted := time.Now(), 0, search.Limit+1
+	t := trip{search: search, tx: tx, workspace: workspace}
+	if t.course, err = courseOf(ctx, tx, search.DeliveryFilter); err != nil {
+		return Found{}, err
 	}
+	stretch := t.first()
 	for at := search.start(); ; {
 		since := time.Now()
-		end, rows, err := readStretch(ctx, tx, workspace, search, at, stretch, wanted-len(found.Deliveries))
+		rows, end, err := t.stretch(ctx, at, stretch, wanted-len(found.Deliveries))
 		if err != nil {
 			return Found{}, err
 		}
@@ -93,7 +95,7 @@ func nextStretch(stretch int, took time.Duration) int {
 	case took < searchTime/16:
 		return min(4*stretch, lastStretch)
 	case took > searchTime/4:
-		return max(stretch/2, firstStretch/4)
+		return max(stretch/2, firstBodies/4)
 	}
 	return stretch
 }
@@ -108,38 +110,60 @@ func (s Search) start() uuid.UUID {
 
 // way is how the search goes: towards the older deliveries unless it is from one on
 // towards the newer.
-func (s Search) way() (beyond, within, order string) {
+func (s Search) way() (beyond, order string) {
 	if s.After != uuid.Nil {
-		return ">", "<=", "ASC"
+		return ">", "ASC"
 	}
-	return "<", ">=", "DESC"
+	return "<", "DESC"
 }
 
-// readStretch reads what is meant of the next rows behind at. end is the last of
-// them; Nil if there are no more.
-func readStretch(ctx context.Context, tx *sqlx.Tx, workspace uuid.UUID, search Search, at uuid.UUID, stretch, wanted int) (end uuid.UUID, rows []Delivery, err error) {
-	beyond, within, order := search.way()
+// A trip is one search in a workspace.
+type trip struct {
+	search Search
+	course
+	tx        *sqlx.Tx
+	workspace uuid.UUID
+}
+
+// first is the length of the first stretch; 0: an index finds all that is meant.
+func (t trip) first() int {
+	var probe conditions
+	switch {
+	case !t.compare(&probe):
+		return 0
+	case t.rest.Text != "":
+		return firstBodies
+	}
+	return firstStretch
+}
+
+// stretch reads what is meant of the next rows behind at. end is the last of those
+// that were looked at; Nil if there are no more, or if enough were found before.
+func (t trip) stretch(ctx context.Context, at uuid.UUID, length, wanted int) (rows []Delivery, end uuid.UUID, err error) {
+	beyond, way := t.search.way()
 	var c conditions
-	search.found(workspace, &c)
-	c.add(at != uuid.Nil, `d.id `+beyond+` $%[1]d`, at)
-	if stretch > 0 {
-		if end, err = endOf(ctx, tx, c, order, stretch); err != nil {
-			return uuid.Nil, nil, err
-		}
-		c.add(end != uuid.Nil, `d.id `+within+` $%[1]d`, end)
-		search.compared(&c)
+	t.follow(t.workspace, &c)
+	t.beyond(t.workspace, &c, beyond, at)
+	from, order := ` FROM deliveries AS d WHERE `+c.String(), t.order(way)
+	if length == 0 {
+		query := `SELECT ` + columns + from + order + ` LIMIT ` + c.arg(wanted)
+		return rows, uuid.Nil, t.tx.SelectContext(ctx, &rows, query, c.args...)
 	}
-	query := `SELECT ` + columns + ` FROM deliveries AS d WHERE ` + c.String() + ` ORDER BY d.id ` + order + ` LIMIT ` + c.arg(wanted)
-	if err := tx.SelectContext(ctx, &rows, query, c.args...); err != nil {
-		return uuid.Nil, nil, err
+	meant := conditions{args: c.args}
+	t.compare(&meant)
+	// The rows come in the order of the inner query, and end when enough are found.
+	query := `SELECT ` + columns + ` FROM (SELECT d.*` + from + order + ` LIMIT ` + meant.arg(length) + `) AS d WHERE ` + meant.String() + ` LIMIT ` + meant.arg(wanted)
+	if err := t.tx.SelectContext(ctx, &rows, query, meant.args...); err != nil || len(rows) == wanted {
+		return rows, uuid.Nil, err
 	}
-	return end, rows, nil
+	end, err = endOf(ctx, t.tx, from, order, length, c.args)
+	return rows, end, err
 }
 
 // endOf returns the last of the next rows that an index finds; Nil if there are fewer.
-func endOf(ctx context.Context, tx *sqlx.Tx, c conditions, order string, rows int) (end uuid.UUID, err error) {
-	query := `SELECT d.id FROM deliveries AS d WHERE ` + c.String() + ` ORDER BY d.id ` + order + ` LIMIT 1 OFFSET ` + fmt.Sprint(rows-1)
-	err = tx.GetContext(ctx, &end, query, c.args...)
+func endOf(ctx context.Context, tx *sqlx.Tx, from, order string, rows int, args []any) (end uuid.UUID, err error) {
+	query := `SELECT d.id` + from + order + fmt.Sprintf(` LIMIT 1 OFFSET %d`, rows-1)
+	err = tx.GetContext(ctx, &end, query, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return uuid.Nil, nil
 	}

@@ -181,7 +181,7 @@ func TestSearchPages(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	log := p.fillLog(300)
-	for _, f := range []inbox.DeliveryFilter{{}, {Key: p.keys[1]}, {Outcome: inbox.Refused}, {Scheme: "github"}, {Text: "alpha", SeesBodies: true}} {
+	for _, f := range []inbox.DeliveryFilter{{}, {Key: p.keys[1]}, {Outcome: inbox.Refused}, {Scheme: "github"}, {Text: "alpha", SeesBodies: true}, {Address: netip.MustParsePrefix("2001:db8::1/128")}} {
 		var want []uuid.UUID
 		for _, l := range log {
 			if means(f, l) {
@@ -228,7 +228,7 @@ func TestHistogram(t *testing.T) {
 	log := p.fillLog(300)
 	p.rollUp()
 	from, until := log[len(log)-1].ReceivedAt.Add(-time.Hour), log[0].ReceivedAt.Add(time.Second)
-	for _, f := range []inbox.DeliveryFilter{{}, {Key: p.keys[0]}, {Outcome: inbox.Refused}, {Reason: inbox.RateLimited}, {Source: "shop"}, {SourceRef: "r1"}} {
+	for _, f := range []inbox.DeliveryFilter{{}, {Key: p.keys[0]}, {Outcome: inbox.Refused}, {Reason: inbox.RateLimited}, {Source: "shop"}, {SourceRef: "r1"}, {Address: netip.MustParsePrefix("192.0.2.77/32")}} {
 		for _, step := range []time.Duration{time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour} {
 			f.From, f.Until = from, until
 			h, err := p.events.HistogramOf(t.Context(), p.workspace, f, step)

@@ -35,6 +35,10 @@ type Signal struct {
 	Erased      *Erasing   // nil: its body and headers were not taken away
 }
 
+// BodyGone tells that a body came and is not kept: every named reader has read it,
+// and the key's log keeps less.
+func (s *Signal) BodyGone() bool { return s.Erased == nil && s.BodySize > 0 && len(s.Body) == 0 }
+
 // scan reads the columns of signalColumns.
 func (s *Signal) scan(row interface{ Scan(...any) error }) error {
 	var suspect, erased []byte

@@ -235,6 +235,7 @@ func TestUsageOutlivesRows(t *testing.T) {
 		t.Errorf("%d days did not follow what was put right in their hours", n)
 	}
 	f.exec(`DELETE FROM webhook_keys WHERE id = $1`, f.keys[1])
+	f.sameByOutcome()
 	if n := f.count(`SELECT count(*) FROM delivery_days WHERE webhook_key_id = $1`, f.keys[1]); n != 0 {
 		t.Errorf("%d days of a key that is gone are left", n)
 	}

@@ -251,6 +251,9 @@ func recordImported(ctx context.Context, tx *sqlx.Tx, by audit.Actor, fresh []*P
 func importedFields(key Key, planned *PlannedKey) audit.Fields {
 	fields := key.fields()
 	fields["is_active"], fields["api_key"], fields["fingerprint"] = key.Active, key.Hint, key.Fingerprint
+	if key.CreatedBy != nil {
+		fields["created_by"], fields["created_by_id"] = key.CreatedByName, key.CreatedBy.String()
+	}
 	if planned.CreatedAt != nil {
 		fields["created_at"] = planned.CreatedAt.Format(time.RFC3339)
 	}

@@ -104,7 +104,7 @@ func appendBody(b []byte, s *inbox.Signal) []byte {
 	if s.Erased != nil {
 		return append(b, `,"body":null`...)
 	}
-	if s.BodySize > 0 && len(s.Body) == 0 { // every reader had read it, and the key's log keeps less
+	if s.BodyGone() {
 		return append(b, `,"body":null,"bodyKept":false`...)
 	}
 	if isJSON(s.ContentType) && embeddable(s.Body) {

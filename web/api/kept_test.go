@@ -1,12 +1,14 @@
 package api_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
 	"keyhook/internal/inbox"
+	"keyhook/web/api/client"
 )
 
 // TestKept: how far a token has read is noted, also on a stream; a cursor that
@@ -78,4 +80,73 @@ func TestKept(t *testing.T) {
 	if refs, _ := open.signals(2); refs[1] == "" {
 		t.Error("a stream that had everything does not go on")
 	}
+}
+
+// TestBodyNotKept: a reader that begins anew after all had read a signal of a key
+// whose log keeps no bodies gets it without one and is told, in a list, alone
+// and by the client; an empty body is not such a case.
+func TestBodyNotKept(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	start := s.list("").Cursor
+	s.add(s.arrival(s.home, "full", "application/json", `{"n":1}`), s.arrival(s.home, "empty", "text/plain", ""))
+	end := s.list("").Cursor
+	s.list("after=" + end) // so far it has come
+	s.Raw().MustExec(`UPDATE webhook_keys SET log = 'headers' WHERE id = $1`, s.home.key.ID)
+	keeper, rule := inbox.NewStore(s.Maintenance(), s.box), inbox.Rule{Workspace: s.home.id, Keep: time.Hour, KeepUnread: time.Hour, Log: time.Hour, Payloads: time.Hour}
+	reader := client.New(s.server.URL, s.home.token.Text.Reveal())
+	told := func(want string) {
+		t.Helper()
+		var p struct {
+			Signals []struct {
+				ID, SourceRef, SHA256 string
+				Body                  json.RawMessage
+				BodyKept              *bool
+			}
+		}
+		s.get("/api/v1/signals?after="+start).json(t, &p)
+		for _, signal := range p.Signals {
+			text, wanted := string(signal.Body), want
+			if signal.SourceRef == "empty" {
+				wanted = `""`
+			}
+			if gone := signal.BodyKept != nil && !*signal.BodyKept; text != wanted || gone != (wanted == "null") || signal.SHA256 == "" {
+				t.Errorf("%s has the body %s, kept %v, hash %q; want %s", signal.SourceRef, text, signal.BodyKept, signal.SHA256, wanted)
+			}
+			alone := s.get("/api/v1/signals/" + signal.ID)
+			var one struct{ BodyKept *bool }
+			if alone.json(t, &one); (one.BodyKept != nil) != (wanted == "null") {
+				t.Errorf("%s alone = %s", signal.SourceRef, alone.body)
+			}
+			raw := s.get("/api/v1/signals/" + signal.ID + "/body")
+			if gone := raw.StatusCode == 410 && s.problem(raw).Code == "BODY_NOT_KEPT"; gone != (wanted == "null") || !gone && raw.StatusCode != 200 {
+				t.Errorf("the body of %s alone = %d %s", signal.SourceRef, raw.StatusCode, raw.body)
+			}
+			if one, err := reader.Signal(t.Context(), signal.ID); err != nil || one.BodyGone != (wanted == "null") || one.BodyGone && one.Body != nil {
+				t.Errorf("%s for the client = %+v, %v", signal.SourceRef, one, err)
+			}
+		}
+		if len(p.Signals) != 2 {
+			t.Errorf("%d signals, want 2", len(p.Signals))
+		}
+	}
+	forget := func() {
+		t.Helper()
+		if err := keeper.Forget(t.Context(), time.Now(), []inbox.Rule{rule}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	told(`{"n":1}`) // nobody is named
+	rule.Readers = []uuid.UUID{s.home.token.Token.ID}
+	for began, gone := time.Now(), 0; gone < 2; time.Sleep(50 * time.Millisecond) {
+		if err := s.Raw().Get(&gone, `SELECT count(*) FROM deliveries WHERE body IS NULL`); err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("the limit does not work")
+		}
+		forget()
+	}
+	told("null")
 }

@@ -54,6 +54,9 @@ func (s *Server) showBody(w http.ResponseWriter, r *http.Request, token keyring.
 	if signal.Erased != nil {
 		return erased
 	}
+	if signal.BodyGone() {
+		return bodyNotKept
+	}
 	h := w.Header()
 	h.Set("Content-Disposition", `attachment; filename="`+signal.ID.String()+`.bin"`)
 	h.Set("Keyhook-Content-Type", strconv.QuoteToASCII(signal.ContentType))

@@ -35,6 +35,7 @@ var (
 	methodNotAllowed = problem{405, "METHOD_NOT_ALLOWED", "The method is not GET", "Signals are read with GET."}
 	cursorExpired    = problem{410, "CURSOR_EXPIRED", "The cursor is older than what is kept", "Signals behind this cursor are gone. Go on from oldestCursor, behind which everything is kept."}
 	erased           = problem{410, "ERASED", "The body was erased", "The body and the headers of this signal were erased. Its erased member says when and why."}
+	bodyNotKept      = problem{410, "BODY_NOT_KEPT", "The body is not kept", "Every named reader has read this signal, and the key's log keeps no bodies. Its hash is there."}
 	tooMany          = problem{429, "RATE_LIMITED", "The token has too much open", "This token has as many streams or waiting requests open as it may. Close some."}
 	unavailable      = problem{503, "UNAVAILABLE", "Try again", "The signals could not be read now. Try again after the time in Retry-After."}
 )

@@ -207,6 +207,8 @@ func TestMisuse(t *testing.T) {
 		{"serve", "--trusted-proxies", "10.0.0.0/99"},
 		{"serve", "--log-format", "xml"},
 		{"serve", "--pg-bin", "/no/such/folder"},
+		{"serve", "--smtp-url", "smtp://mail.example.com"},
+		{"serve", "--smtp-url", "mail.example.com", "--mail-from", "keyhook@example.com"},
 		{"nonsense"},
 		{"key", "create"},
 		{"key", "create", "--workspace", "w", "--name", "n", "--expires-in", "soon"},

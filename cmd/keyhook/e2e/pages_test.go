@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/pquerna/otp/totp"
 )
 
 //go:embed testdata/axe.min.js
@@ -131,6 +133,56 @@ func TestPagesBeforeSignIn(t *testing.T) {
 	p.follow("form[action='/sign-in'] [type=submit]")
 	p.open(server.url + "/workspaces")
 	p.inspect("workspaces-empty")
+	p.inspectSecondFactor(server.url)
+}
+
+// inspectSecondFactor sets one up for whoever is signed in, signs in anew with a
+// recovery code, and looks at each page on the way.
+func (p *tab) inspectSecondFactor(url string) {
+	p.t.Helper()
+	p.open(url + "/account/second-factor")
+	p.follow(`form[action="/account/second-factor"] [type=submit]`)
+	p.inspect("second-factor-set-up")
+	secret := strings.ReplaceAll(eval[string](p, `document.querySelector("#factor-secret").value`), " ", "")
+	code, err := totp.GenerateCode(secret, time.Now())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.fill("input[name=code]", code)
+	p.follow(`form[action$="/confirm"] [type=submit]`)
+	p.inspect("recovery-codes")
+	codes := strings.Fields(eval[string](p, `document.querySelector("#codes").textContent`))
+	if len(codes) != 10 {
+		p.t.Fatalf("%d recovery codes", len(codes))
+	}
+	p.click(`[data-gate]`)
+	p.follow("form.gate [type=submit]")
+	p.inspect("account")
+	if text := p.everything(); strings.Contains(text, codes[0]) || strings.Contains(text, secret) {
+		p.t.Error("a secret is on the page after the one that shows it")
+	}
+	eval[bool](p, `document.querySelector("details.menu-up").open = true`)
+	p.follow(`form[action="/sign-out"] [type=submit]`)
+	p.fill("input[name=email]", "new@example.com")
+	p.fill("input[name=password]", ownerPassword)
+	p.follow("form[action='/sign-in'] [type=submit]")
+	p.inspect("sign-in-code")
+	p.fill("input[name=code]", codes[0])
+	p.follow("form[action='/sign-in/code'] [type=submit]")
+
+	// A password that was changed proves no second factor: what asks for both does so.
+	p.open(url + "/account/password")
+	p.fill("input[name=current]", ownerPassword)
+	p.fill("input[name=password]", "another long password 9")
+	p.follow("form[action='/account/password'] [type=submit]")
+	p.open(url + "/account/second-factor")
+	p.inspect("second-factor")
+	p.follow(`form[action$="/codes"] [type=submit]`)
+	p.inspect("confirm")
+	p.fill("input[name=password]", "another long password 9")
+	p.fill("input[name=code]", codes[1])
+	p.follow(`form[action="/account/confirm"] [type=submit]`)
+	p.has("Save your recovery codes")
 }
 
 // TestInspectionFinds is the negative control of the inspection.
