@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -264,9 +263,3 @@ func (p *tab) shoot(name string) {
 		p.t.Fatal(err)
 	}
 }
-
-//go:embed testdata/layout.js
-var layoutScript string
-
-// layout lists what overlaps or leaves its box.
-func (p *tab) layout() []string { p.t.Helper(); return eval[[]string](p, layoutScript) }
