@@ -40,6 +40,11 @@ func chromium() string {
 	return ""
 }
 
+// spared are parts of Chromium that no test sees, and that cost as much as a page:
+// those that chromedp does without, and pages that stand ready below the address bar.
+const spared = "Translate,BlinkGenPropertyTrees,MediaRouter,OptimizationHints,PreloadTopChromeWebUI," +
+	"WebUIOmniboxPopup,WebUIOmniboxFullPopup,WebUIOmniboxAimPopup,AimServerEligibilityEnabled,AimEnabled"
+
 func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	program := chromium()
@@ -52,7 +57,8 @@ func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 		chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true))
+		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true),
+		chromedp.Flag("disable-features", spared))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
