@@ -192,7 +192,7 @@ var othersKey = []string{
 // workspace's, random and malformed.
 func TestRoles(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	member, auditor := s.join("member"), s.join("auditor")
 	s.home.spare, s.foreign.spare = s.join("member"), s.foreign.owner
 	s.Raw().MustExec(`UPDATE webhook_keys SET owner_id = $1 WHERE id = $2`, member, s.home.key.ID)
@@ -292,7 +292,7 @@ func TestRoles(t *testing.T) {
 // TestOthersKeys: a member changes keys of their own alone.
 func TestOthersKeys(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	c := s.signIn(s.join("member"))
 	for _, pattern := range othersKey {
 		_, path, _ := strings.Cut(pattern, " ")
@@ -339,7 +339,7 @@ func (s *stage) state() (rows []string) {
 // TestCrossOrigin sends every form from everywhere.
 func TestCrossOrigin(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	c := s.signIn(s.home.owner)
 	own := s.server.URL
 	for _, pattern := range s.web.Patterns() {

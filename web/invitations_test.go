@@ -97,7 +97,7 @@ func TestNoMailLosesNoLink(t *testing.T) {
 // TestJoining: without an account, with one, as somebody else, and not twice.
 func TestJoining(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	owner, path := s.signIn(s.home.owner), "/w/"+s.home.slug+"/invitations"
 	known := uuid.Must(uuid.NewV7())
 	s.Raw().MustExec(`INSERT INTO users (id, email, name, password_hash) VALUES ($1, 'Known@example.org', 'Known', 'x')`, known)
@@ -158,7 +158,7 @@ func TestJoining(t *testing.T) {
 // TestInvitationAgain: a new link ends the old one, and a withdrawn one opens nothing.
 func TestInvitationAgain(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	owner, path := s.signIn(s.home.owner), "/w/"+s.home.slug+"/invitations/"+s.home.invitation.String()
 	first := links(owner.post(path + "/resend").body)
 	second := links(owner.post(path + "/resend").body)

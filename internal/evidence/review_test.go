@@ -190,6 +190,9 @@ func TestAnswers(t *testing.T) {
 	if err := w.accounts.DeleteWorkspace(ctx, cli, foreign.Slug); err != nil {
 		t.Fatal(err)
 	}
+	if err := w.accounts.EraseDeleted(ctx); err != nil {
+		t.Fatal(err)
+	}
 	var reviews int
 	if err := w.raw.Get(&reviews, `SELECT count(*) FROM access_reviews`); err != nil || reviews != 2 {
 		t.Errorf("with a workspace its reviews go, and no others: %d are left, %v", reviews, err)
