@@ -296,6 +296,7 @@ func TestOthersKeys(t *testing.T) {
 	c := s.signIn(s.join("member"))
 	for _, pattern := range othersKey {
 		_, path, _ := strings.Cut(pattern, " ")
+		path = strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String()).Replace(path)
 		before := s.state()
 		if got := c.post(path, "name", "mine now", "expires", "never", "what", "both", "overlap", "now", "form_nonce", "n", "seen", "2", "until", "2999-01-01"); got.StatusCode != 403 {
 			t.Errorf("%s of somebody else's key = %d, want 403", pattern, got.StatusCode)
