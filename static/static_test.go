@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -86,4 +88,43 @@ func TestPinnedFiles(t *testing.T) {
 	if checked != 4 {
 		t.Errorf("%d pinned files, want 4", checked)
 	}
+}
+
+// TestThemeIsColours holds the style sheet to telling the themes apart by colours
+// alone, which are all that light-dark() takes: what a page is and where on it things
+// are, in one theme, is so in the other. The browser tests rest on it.
+func TestThemeIsColours(t *testing.T) {
+	t.Parallel()
+	scripts, err := filepath.Glob("*.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(scripts, "app.css", "favicon.svg") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, problem := range otherwiseThemed(string(text)) {
+			t.Errorf("%s tells the themes apart by %s", name, problem)
+		}
+	}
+	for _, wrong := range []string{
+		`@media (prefers-color-scheme: dark) { .x { display: none; } }`, `matchMedia("(prefers-color-scheme: dark)")`,
+		`:root[data-theme="dark"] .x { display: none; }`, `[data-theme=dark] { color-scheme: dark; margin: 0; }`, `document.documentElement.dataset.theme`,
+		`.x { background: light-dark(url(a.png), url(b.png)); }`, `@container style(--scheme: dark) { .x { margin: 0; } }`,
+	} {
+		if len(otherwiseThemed(wrong)) == 0 {
+			t.Errorf("not found: %s", wrong)
+		}
+	}
+}
+
+var (
+	schemeRule  = regexp.MustCompile(`:root\[data-theme="(light|dark)"\]\s*\{ color-scheme: (light|dark); \}`)
+	themedOther = regexp.MustCompile(`prefers-color-scheme|data-theme[^;]*|dataset\.theme|light-dark\([^;]*(url|image|gradient)\(|@container[^{]*style\(`)
+)
+
+// otherwiseThemed lists what in a file may tell the themes apart by more than colours.
+func otherwiseThemed(text string) []string {
+	return themedOther.FindAllString(schemeRule.ReplaceAllString(text, ""), -1)
 }

@@ -11,7 +11,7 @@ import (
 // life, even where it fails; what somebody asks is.
 func TestPollsKeepNoSessionAlive(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	c := s.signIn(s.home.owner)
 	key := "/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()
 	for _, tt := range []struct {
@@ -42,7 +42,7 @@ func TestPollsKeepNoSessionAlive(t *testing.T) {
 // answered by a page that it would put into the open one.
 func TestHTMXWithoutSession(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	for _, pattern := range s.web.Patterns() {
 		method, path, _ := strings.Cut(pattern, " ")
 		if !strings.Contains(path, "{workspace}") {

@@ -86,7 +86,17 @@ func (s *stage) guardedActs(c *client, secret *string) []guarded {
 		s.Raw().MustExec(`INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, 'owner')`, s.home.id, s.newUser("heir"))
 		return []string{"email", strings.ToUpper(s.home.owner.String() + "@example.com")}
 	}
+	role := func() []string { return []string{"role", "auditor"} }
+	invite := func() []string { return []string{"emails", "new@example.org", "role", "member"} }
+	give := func() []string { return []string{"to", s.home.member.String(), "confirm", "Home"} }
+	end := func() []string {
+		s.Raw().MustExec(`UPDATE memberships SET role = 'owner' WHERE user_id = $1`, s.home.owner)
+		return []string{"confirm", "Home"}
+	}
 	return []guarded{
+		{"POST " + home + "/members/" + s.home.member.String() + "/role", role, 303, ""},
+		{"POST " + home + "/invitations", invite, 200, "/invitation"},
+		{"POST " + home + "/invitations/" + s.home.invitation.String() + "/resend", none, 200, "/invitation"},
 		{"GET " + home + "/deliveries/export", func() []string { return []string{"format", "csv", "q", "a b&c"} }, 200, "The download begins by itself"},
 		{"POST " + home + "/keys/export", func() []string { return []string{"format", "csv"} }, 200, "Home key"},
 		{"POST " + key + "/rotate", rotate, 200, "Save your new credentials"},
@@ -97,6 +107,8 @@ func (s *stage) guardedActs(c *client, secret *string) []guarded {
 		{"POST /account/second-factor/codes", none, 200, "Save your recovery codes"},
 		{"POST " + home + "/sign-in-rule", func() []string { return []string{"require", "true"} }, 303, ""},
 		{"POST /account/second-factor/remove", remove, 303, ""},
+		{"POST " + home + "/members/handover", give, 303, ""},
+		{"POST " + home + "/settings/delete", end, 303, ""},
 		{"POST /account/delete", leave, 303, ""},
 	}
 }
@@ -108,7 +120,7 @@ const pastedSecret = "whsec_pasted+by/somebody==0123456789"
 // as it was.
 func TestFreshSignIn(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	s.password(s.home.owner)
 	c := s.signIn(s.home.owner)
 	var secret string // of the second factor, once there is one
@@ -161,7 +173,7 @@ func TestFreshSignIn(t *testing.T) {
 		}
 		confirmed = (confirmed || strings.HasSuffix(act.pattern, "/confirm")) && !strings.HasSuffix(act.pattern, "/remove")
 		left = slices.DeleteFunc(left, func(pattern string) bool {
-			return strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String()).Replace(pattern) == act.pattern
+			return strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{member}", s.home.member.String(), "{invitation}", s.home.invitation.String()).Replace(pattern) == act.pattern
 		})
 	}
 	if len(left) > 0 {

@@ -10,7 +10,7 @@ import (
 // TestMembersPage: all see who belongs; what a reader may not do is not offered.
 func TestMembersPage(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	admin, auditor := s.join("admin"), s.join("auditor")
 	s.Raw().MustExec(`UPDATE webhook_keys SET owner_id = $1 WHERE id = $2`, auditor, s.home.key.ID)
 	path := "/w/" + s.home.slug + "/members"
@@ -44,7 +44,7 @@ func TestMembersPage(t *testing.T) {
 // and the old cookie has ended.
 func TestRoleTakesEffectAtOnce(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	owner, path := s.signIn(s.home.owner), "/w/"+s.home.slug+"/members"
 	admin := s.join("admin")
 	old := s.signIn(admin)
@@ -95,7 +95,7 @@ func (s *stage) entriesOf(action audit.Action) (n int) {
 
 func TestHandOverWorkspace(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	owner, path := s.signIn(s.home.owner), "/w/"+s.home.slug+"/members/handover"
 	for _, form := range [][]string{
 		{"to", s.home.member.String()},
@@ -123,7 +123,7 @@ func TestHandOverWorkspace(t *testing.T) {
 // the list tells how far it is.
 func TestDeletedWorkspaceIsGoneAtOnce(t *testing.T) {
 	t.Parallel()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	owner, path := s.signIn(s.home.owner), "/w/"+s.home.slug
 	if got := owner.post(path+"/settings", "name", "Harbour", "auditors_see_payloads", "true"); got.StatusCode != 303 {
 		t.Errorf("renaming = %d", got.StatusCode)

@@ -127,6 +127,37 @@ func (s *stage) signing(signer *audit.Signer) web.Evidence {
 	}}
 }
 
+// newFurnishedStage returns a stage whose workspaces have a review, a member beside
+// the owner, and an invitation too.
+func newFurnishedStage(t *testing.T) *stage {
+	t.Helper()
+	s := newStage(t)
+	for _, w := range []*workspace{&s.home, &s.foreign} {
+		s.furnish(w)
+	}
+	return s
+}
+
+func (s *stage) furnish(w *workspace) {
+	s.t.Helper()
+	by := audit.Actor{WorkspaceID: w.id, Kind: audit.User, UserID: w.owner, Label: w.slug, Role: "owner"}
+	w.review = uuid.Must(uuid.NewV7())
+	span, err := evidence.ParseSpan(time.Now().UTC().Format(time.DateOnly), time.Now())
+	if err == nil {
+		err = s.evidence.Make(s.t.Context(), by, w.review, span)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	w.member = s.newUser(w.slug + " member")
+	s.Raw().MustExec(`INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, 'member')`, w.id, w.member)
+	invited, err := s.accounts.Invite(s.t.Context(), by, w.slug+"@example.org", account.RoleMember)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	w.invitation = invited[0].ID
+}
+
 func (s *stage) newWorkspace(name string) workspace {
 	s.t.Helper()
 	owner := s.newUser(name + " owner")
@@ -150,21 +181,6 @@ func (s *stage) newWorkspace(name string) workspace {
 	if made.batch, err = s.keys.Choose(s.t.Context(), by, keyring.BatchDeactivate, keyring.Filter{}); err != nil {
 		s.t.Fatal(err)
 	}
-	made.review = uuid.Must(uuid.NewV7())
-	span, err := evidence.ParseSpan(time.Now().UTC().Format(time.DateOnly), time.Now())
-	if err == nil {
-		err = s.evidence.Make(s.t.Context(), by, made.review, span)
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	made.member = s.newUser(name + " member")
-	s.Raw().MustExec(`INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, 'member')`, w.ID, made.member)
-	invited, err := s.accounts.Invite(s.t.Context(), by, strings.ToLower(name)+"@example.org", account.RoleMember)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	made.invitation = invited[0].ID
 	made.at = s.arrive(made, "order.created", "application/json", `{"id":1}`)
 	return made
 }

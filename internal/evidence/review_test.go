@@ -14,10 +14,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"keyhook/internal/account"
 	"keyhook/internal/audit"
 	"keyhook/internal/evidence"
 	"keyhook/internal/fault"
 	"keyhook/internal/keyring"
+	"keyhook/internal/pgtest"
 )
 
 // TestReviewIsTheSameWheneverItIsMade: what happens later changes nothing of a span
@@ -188,6 +190,9 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	if err := w.accounts.DeleteWorkspace(ctx, cli, foreign.Slug); err != nil {
+		t.Fatal(err)
+	}
+	if err := account.NewStore(w.Maintenance(), pgtest.Box(t), pgtest.Log(t)).EraseDeleted(ctx); err != nil {
 		t.Fatal(err)
 	}
 	var reviews int

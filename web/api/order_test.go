@@ -190,6 +190,16 @@ func (s *stage) cutConnections(until time.Time) {
 	}
 }
 
+// despiteCuts asks again where the connection was cut.
+func despiteCuts(ask func() error) (err error) {
+	for range 20 {
+		if err = ask(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // leaveOpen holds a write transaction: readers wait, and go on when it ends.
 func (s *stage) leaveOpen(f *follower) {
 	time.Sleep(300 * time.Millisecond)
@@ -201,7 +211,10 @@ func (s *stage) leaveOpen(f *follower) {
 	}
 	time.Sleep(hold(s.t))
 	var behind []string // what was written in transactions that began later
-	if err := s.Raw().Select(&behind, `SELECT source_ref FROM signals WHERE workspace_id = $1 AND commit_xid > $2::xid8`, s.home.id, number); err != nil {
+	err := despiteCuts(func() error {
+		return s.Raw().Select(&behind, `SELECT source_ref FROM signals WHERE workspace_id = $1 AND commit_xid > $2::xid8`, s.home.id, number)
+	})
+	if err != nil {
 		s.t.Error(err)
 	}
 	got := f.got()
@@ -214,7 +227,11 @@ func (s *stage) leaveOpen(f *follower) {
 	if len(behind) == 0 {
 		s.t.Error("nothing was written while the transaction was open")
 	}
-	held, err := inbox.NewStore(s.Console(), s.box).HeldBack(s.t.Context(), s.home.id)
+	var held inbox.Held
+	err = despiteCuts(func() (err error) {
+		held, err = inbox.NewStore(s.Console(), s.box).HeldBack(s.t.Context(), s.home.id)
+		return err
+	})
 	if err != nil || held.Signals == 0 || time.Since(held.Since) < hold(s.t)/2 {
 		s.t.Errorf("HeldBack = %+v, %v; want what waits", held, err)
 	}

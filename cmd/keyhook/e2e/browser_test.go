@@ -2,10 +2,8 @@ package e2e_test
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,62 +17,6 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
-
-// patience is how long a step may take on a machine that has much else to do.
-const patience = 45 * time.Second
-
-// A browser is one real Chromium with a profile of its own.
-type browser struct {
-	t       *testing.T
-	ctx     context.Context
-	profile string
-}
-
-// chromium finds the browser under the names that distributions give it; "" is none.
-// scripts/setup has the same list.
-func chromium() string {
-	for _, name := range []string{"chromium", "google-chrome", "google-chrome-stable", "chromium-browser"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
-func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
-	t.Helper()
-	program := chromium()
-	if program == "" {
-		t.Fatal("the browser tests need Chromium: run scripts/setup test")
-	}
-	profile := t.TempDir()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.UserDataDir(profile), chromedp.WindowSize(1280, 900),
-		chromedp.WSURLReadTimeout(patience),
-		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox)
-	}
-	options = append(options, more...)
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	ctx, closeBrowser := chromedp.NewContext(allocator)
-	t.Cleanup(closeBrowser)
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatalf("start Chromium: %v", err)
-	}
-	return &browser{t: t, ctx: ctx, profile: profile}
-}
-
-// close ends the browser, so that its profile is on disk.
-func (b *browser) close() {
-	b.t.Helper()
-	if err := chromedp.Cancel(b.ctx); err != nil {
-		b.t.Logf("close Chromium: %v", err)
-	}
-}
 
 // A tab is one page of a browser. What the page reports to its console, policy
 // violations among it, is collected.
@@ -99,6 +41,9 @@ func (b *browser) tab() *tab {
 		b.t.Fatal(err)
 	}
 	_, err := chromedp.Call(ctx, cdplog.Enable, cdp.Empty{})
+	if err == nil { // or only one of the windows had the focus
+		_, err = chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	}
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -264,9 +209,3 @@ func (p *tab) shoot(name string) {
 		p.t.Fatal(err)
 	}
 }
-
-//go:embed testdata/layout.js
-var layoutScript string
-
-// layout lists what overlaps or leaves its box.
-func (p *tab) layout() []string { p.t.Helper(); return eval[[]string](p, layoutScript) }

@@ -102,7 +102,7 @@ func TestSearchFinds(t *testing.T) {
 func TestCanary(t *testing.T) {
 	t.Parallel()
 	server := serve(t, newDataDir(t))
-	b := openBrowser(t)
+	b := openOwnBrowser(t)
 	p := b.tab()
 	link := server.setupLink()
 	_, setupToken, _ := strings.Cut(link, "token=")

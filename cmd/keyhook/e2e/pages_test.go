@@ -1,83 +1,13 @@
 package e2e_test
 
 import (
-	_ "embed"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/chromedp"
 	"github.com/pquerna/otp/totp"
 )
-
-//go:embed testdata/axe.min.js
-var axe string
-
-// runAxe lists what breaks the rules of WCAG 2.2 A and AA and the best practice.
-// In a table with dozens of rows it looks at the first and the last: it takes a
-// hundred times as long as the check of the layout, which looks at all of them.
-const runAxe = `axe.run({exclude: ["tbody tr:nth-child(n+9):nth-last-child(n+10)"]}, {
-		runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"], preload: false,
-	}).then(r => r.violations.flatMap(v => v.nodes.map(n => v.id + ": " + n.target.join(" ") + ": " + n.failureSummary)))`
-
-var (
-	widths = []int{1280, 1024, 360}
-	themes = []string{"light", "dark"}
-)
-
-// inspect looks at the open page in every width and theme.
-func (p *tab) inspect(name string) {
-	p.t.Helper()
-	eval[bool](p, axe+";true")
-	for _, theme := range themes {
-		for _, width := range widths {
-			p.look(width, theme)
-			p.check(fmt.Sprintf("%s-%d-%s", name, width, theme), runAxe, layoutScript)
-		}
-	}
-	for _, width := range []int{320, 768, 1100, 1440} {
-		p.look(width, "light")
-		p.check(fmt.Sprintf("%s-%d", name, width), layoutScript)
-	}
-	p.look(1280, "light")
-}
-
-// inspectAgain looks at a page that was inspected, with other texts or numbers in
-// it: in every width, and once for what does not depend on it.
-func (p *tab) inspectAgain(name string) {
-	p.t.Helper()
-	for _, width := range []int{320, 360, 768, 1024, 1100, 1280, 1440} {
-		p.look(width, "light")
-		p.check(fmt.Sprintf("%s-%d-light", name, width), layoutScript)
-	}
-	p.look(1280, "light")
-	eval[bool](p, axe+";true")
-	p.check(name+"-1280-light", runAxe)
-}
-
-// check takes a picture of the page and reports what the scripts find.
-func (p *tab) check(look string, scripts ...string) {
-	p.t.Helper()
-	for _, script := range scripts {
-		for _, problem := range eval[[]string](p, script) {
-			p.t.Errorf("%s: %s", look, problem)
-		}
-	}
-	p.shoot(look)
-}
-
-// inspectable opens a tab in which axe may be put into pages that allow no
-// foreign script.
-func (b *browser) inspectable() *tab {
-	p := b.tab()
-	if _, err := chromedp.Call(p.ctx, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}); err != nil {
-		b.t.Fatal(err)
-	}
-	return p
-}
 
 // TestPagesBeforeSignIn inspects what strangers and the first user see.
 func TestPagesBeforeSignIn(t *testing.T) {
@@ -183,32 +113,4 @@ func (p *tab) inspectSecondFactor(url string) {
 	p.fill("input[name=code]", codes[1])
 	p.follow(`form[action="/account/confirm"] [type=submit]`)
 	p.has("Save your recovery codes")
-}
-
-// TestInspectionFinds is the negative control of the inspection.
-func TestInspectionFinds(t *testing.T) {
-	t.Parallel()
-	server := serve(t, migratedDataDir(t))
-	p := openBrowser(t).inspectable()
-	p.open(server.url + "/sign-in")
-	eval[bool](p, axe+";true")
-	if problems := append(p.layout(), eval[[]string](p, runAxe)...); len(problems) > 0 {
-		t.Fatalf("the page has problems already: %v", problems)
-	}
-	for name, spoil := range map[string]string{
-		"text on other text": `{
-			const label = document.querySelector("label"), a = document.querySelector("h1").getBoundingClientRect(), b = label.getBoundingClientRect();
-			label.style.transform = "translate(" + (a.left - b.left) + "px," + (a.top - b.top) + "px)";
-		}`,
-		"text that leaves its box":  `Object.assign(document.querySelector("button").style, {width: "20px", padding: "0", whiteSpace: "nowrap"})`,
-		"a page that goes sideways": `document.querySelector("main").style.width = "3000px"`,
-		"pale text":                 `document.querySelector("h1").style.color = "#ddd"`,
-		"a field without a label":   `document.querySelector("label").remove()`,
-	} {
-		p.open(server.url + "/sign-in")
-		eval[bool](p, axe+";"+spoil+";true")
-		if problems := append(p.layout(), eval[[]string](p, runAxe)...); len(problems) == 0 {
-			t.Errorf("%s was not found", name)
-		}
-	}
 }

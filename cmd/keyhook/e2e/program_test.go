@@ -41,6 +41,7 @@ func TestMain(m *testing.M) {
 		flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // they wait more than they work
 	}
 	code := m.Run()
+	endShared()
 	os.RemoveAll(dir)
 	os.RemoveAll(migrated.dir)
 	os.Exit(code)
@@ -156,8 +157,8 @@ func (p *program) start() error {
 		return nil
 	case <-p.ended:
 		return fmt.Errorf("the program ended:\n%s", p.log())
-	case <-time.After(60 * time.Second):
-		return fmt.Errorf("the program is not ready after 60 s:\n%s", p.log())
+	case <-time.After(4 * patience): // a demonstration is filled
+		return fmt.Errorf("the program is not ready after %s:\n%s", 4*patience, p.log())
 	}
 }
 

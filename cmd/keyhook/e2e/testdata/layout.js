@@ -8,6 +8,7 @@
   }
   const boxes = "td, th, [role=cell], [role=columnheader], button, .btn, .card, .note, .stat, .field, dialog, main, header, nav, li, summary";
   const rects = [];
+  const styles = new Map(), frames = new Map(), layers = new Map();
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const text = node.textContent.trim();
@@ -31,8 +32,9 @@
       rects.push({ rect, element, say, layer: layer(element) });
     }
   }
+  rects.sort((a, b) => a.rect.top - b.rect.top);
   for (let i = 0; i < rects.length; i++) {
-    for (let j = i + 1; j < rects.length; j++) {
+    for (let j = i + 1; j < rects.length && rects[j].rect.top < rects[i].rect.bottom; j++) {
       const a = rects[i], b = rects[j];
       if (a.element === b.element || a.layer !== b.layer) continue;
       const wide = Math.min(a.rect.right, b.rect.right) - Math.max(a.rect.left, b.rect.left);
@@ -43,29 +45,41 @@
   }
   return [...new Set(problems)].slice(0, 12);
 
+  function style(e) {
+    if (!styles.has(e)) styles.set(e, getComputedStyle(e));
+    return styles.get(e);
+  }
   // clip cuts rect to what its clipping ancestors let through; null if nothing is seen.
   function clip(rect, element) {
-    let { left, right, top, bottom } = rect;
-    for (let e = element; e && e !== document.body; e = e.parentElement) {
-      const style = getComputedStyle(e);
-      if (style.overflowX === "visible" && style.overflowY === "visible" && style.clipPath === "none") continue;
-      const r = e.getBoundingClientRect();
-      left = Math.max(left, r.left); right = Math.min(right, r.right);
-      top = Math.max(top, r.top); bottom = Math.min(bottom, r.bottom);
-    }
+    const f = frame(element);
+    const left = Math.max(rect.left, f.left), right = Math.min(rect.right, f.right);
+    const top = Math.max(rect.top, f.top), bottom = Math.min(rect.bottom, f.bottom);
     return right - left > 1.5 && bottom - top > 1.5 ? { left, right, top, bottom } : null;
+  }
+  // frame is what an element and those around it let through.
+  function frame(e) {
+    if (!e || e === document.body) return { left: -Infinity, right: Infinity, top: -Infinity, bottom: Infinity };
+    if (!frames.has(e)) {
+      let f = frame(e.parentElement);
+      const s = style(e);
+      if (s.overflowX !== "visible" || s.overflowY !== "visible" || s.clipPath !== "none") {
+        const r = e.getBoundingClientRect();
+        f = { left: Math.max(f.left, r.left), right: Math.min(f.right, r.right), top: Math.max(f.top, r.top), bottom: Math.min(f.bottom, r.bottom) };
+      }
+      frames.set(e, f);
+    }
+    return frames.get(e);
   }
   function scrolls(element, box) {
     for (let e = element; e && e !== box.parentElement; e = e.parentElement) {
-      if (/auto|scroll/.test(getComputedStyle(e).overflowX)) return true;
+      if (/auto|scroll/.test(style(e).overflowX)) return true;
     }
     return false;
   }
   // layer tells apart what is pinned above the page from the page.
-  function layer(element) {
-    for (let e = element; e; e = e.parentElement) {
-      if (/fixed|sticky/.test(getComputedStyle(e).position) || e.matches("dialog, .menu-panel")) return e;
-    }
-    return null;
+  function layer(e) {
+    if (!e) return null;
+    if (!layers.has(e)) layers.set(e, /fixed|sticky/.test(style(e).position) || e.matches("dialog, .menu-panel") ? e : layer(e.parentElement));
+    return layers.get(e);
   }
 })()
