@@ -52,8 +52,8 @@ var matrix = map[string]row{
 	"POST /sign-out":              {may: "anybody"},
 	"GET /forgot-password":        {may: "anybody", own: 404}, // mail is not set up
 	"POST /forgot-password":       {may: "anybody", own: 404, sends: "email=a@example.com"},
-	"GET /sign-in/code":           {may: "anybody"}, // sent to begin again
-	"POST /sign-in/code":          {may: "anybody", sends: "code=123456"},
+	"GET /sign-in/code":           {may: "anybody", own: 401}, // no password was given
+	"POST /sign-in/code":          {may: "anybody", own: 401, sends: "code=123456"},
 	"GET /invitation":             {may: "anybody", own: 404}, // without its token
 	"POST /invitation":            {may: "anybody", own: 404, sends: "name=A&password=copper-lantern-riverbank-42"},
 	"/":                           {may: "anybody", own: 404},

@@ -46,7 +46,7 @@ const marker = "sparrow"
 
 func newMesh(t *testing.T) *mesh {
 	t.Helper()
-	s := newStage(t)
+	s := newFurnishedStage(t)
 	m := &mesh{stage: s, home: s.targetOf("home", &s.home), foreign: s.targetOf("foreign", &s.foreign)}
 	s.Raw().MustExec(`UPDATE users SET name = name || ' sparrow' WHERE id = $1`, s.foreign.owner)
 	s.Raw().MustExec(`UPDATE webhook_keys SET note = 'sparrow', labels = '{sparrow}' WHERE workspace_id = $1`, s.foreign.id)
