@@ -131,7 +131,7 @@ func (c *benchUsageCmd) console(ctx context.Context, lab *laboratory) (*bench.Co
 	if err != nil {
 		return nil, err
 	}
-	db, err := postgres.Open(ctx, lab.db.url, postgres.Console)
+	db, err := postgres.Open(postgres.InWorkspace(ctx, lab.key.Key.WorkspaceID), lab.db.url, postgres.Console)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"keyhook/internal/postgres"
 )
 
 // A gauges tells how far readers are behind, whenever it is asked. While the
@@ -39,7 +41,7 @@ func (g gauges) Collect(values chan<- prometheus.Metric) {
 	streams, waiting := g.s.readers.count()
 	tell(streamsGauge, float64(streams))
 	tell(waitingGauge, float64(waiting))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(postgres.Everywhere(context.Background()), 2*time.Second)
 	defer cancel()
 	tokens, err := g.s.keys.ReadingTokens(ctx)
 	if err != nil {
