@@ -56,12 +56,12 @@ func TestDatabaseGoesAway(t *testing.T) {
 	if got := c.get(base + "/deliveries"); got.StatusCode != 200 {
 		t.Errorf("with the database back the page is %d", got.StatusCode)
 	}
-	live = c.tail("?after=" + first)
-	live.until("delivery-" + s.arrive(s.home, "order.after", "application/json", "{}").String())
 	after := s.rows("audit_log", "audit_heads")
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("without a database something was half done:\n%s", diff)
 	}
+	live = c.tail("?after=" + first)
+	live.until("delivery-" + s.arrive(s.home, "order.after", "application/json", "{}").String())
 }
 
 // asksWithout asks for each page with the database going away in its midst.

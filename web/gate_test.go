@@ -48,6 +48,7 @@ func TestCrossOrigin(t *testing.T) {
 		if path == "/sign-out" || path == "/csp-report" {
 			path += "?" // asked like the others, but it would end the session
 		}
+		var before map[string]string // the refused ones come last
 		for _, tt := range []struct {
 			site, origin string
 			passes       bool
@@ -68,16 +69,16 @@ func TestCrossOrigin(t *testing.T) {
 			if tt.passes && strings.HasSuffix(path, "?") {
 				continue
 			}
-			before := s.rows()
+			if !tt.passes && before == nil {
+				before = s.rows()
+			}
 			got := c.do(method, path, url.Values{"name": {""}}, "Sec-Fetch-Site", tt.site, "Origin", tt.origin)
 			if refused := got.StatusCode == 403; refused == tt.passes {
 				t.Errorf("%s from site %q, origin %q = %d, want passes %v", pattern, tt.site, tt.origin, got.StatusCode, tt.passes)
 			}
-			if !tt.passes {
-				if diff := cmp.Diff(before, s.rows()); diff != "" {
-					t.Errorf("%s, refused, changed something:\n%s", pattern, diff)
-				}
-			}
+		}
+		if diff := cmp.Diff(before, s.rows()); diff != "" {
+			t.Errorf("%s, refused, changed something:\n%s", pattern, diff)
 		}
 	}
 	got := c.do(http.MethodPost, "/workspaces", nil, "Sec-Fetch-Site", "", "Origin", "https://keys.example.com")
