@@ -24,6 +24,8 @@ type tab struct {
 	t   *testing.T
 	ctx context.Context
 
+	scriptOff bool // JavaScript of the page's
+
 	lock    sync.Mutex
 	reports []string
 }
@@ -180,6 +182,7 @@ func (p *tab) withoutScript(off bool) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.scriptOff = off
 }
 
 // look sets the window's width and the theme that the system asks for. Motion is
