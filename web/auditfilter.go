@@ -29,8 +29,10 @@ var auditFields = []string{"range", "from", "until", "who", "action", "address",
 
 // actorKinds are who acts without being a user, by their value in the filter.
 var actorKinds = []views.Option{
-	{Value: "system", Label: "Keyhook itself"}, {Value: "cli", Label: "Commands on the machine"},
-	{Value: "link", Label: "Hand-over and password links"}, {Value: "token", Label: "Programs"},
+	{Value: "system", Label: "Keyhook itself"},
+	{Value: "cli", Label: "Commands on the machine"},
+	{Value: "link", Label: "Hand-over and password links"},
+	{Value: "token", Label: "Programs"},
 }
 
 // actionGroups are sorts of actions, with what their names begin with.

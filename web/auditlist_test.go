@@ -142,8 +142,13 @@ func TestVerifiedOutside(t *testing.T) {
 	right := hex.EncodeToString(entries[1].Hash)
 	before := s.rows()
 	for _, tt := range []struct{ entry, hash, says string }{
-		{"", "", "Write the number"}, {"x", right, "Write the number"}, {"-2", right, "Write the number"}, {"2", "abc", "64 hexadecimal digits"},
-		{"99", right, "There is no such entry here"}, {"3", right, "another hash here"}, {"2", strings.Repeat("0", 64), "keep that file"},
+		{"", "", "Write the number"},
+		{"x", right, "Write the number"},
+		{"-2", right, "Write the number"},
+		{"2", "abc", "64 hexadecimal digits"},
+		{"99", right, "There is no such entry here"},
+		{"3", right, "another hash here"},
+		{"2", strings.Repeat("0", 64), "keep that file"},
 	} {
 		got := c.post(s.auditPath("/outside"), "entry", tt.entry, "hash", tt.hash)
 		page := parse(t, got.body)

@@ -99,8 +99,10 @@ func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 
 // forwarded believes everybody: only the benchmark asks.
 func forwarded(r *http.Request) netip.Addr {
-	address, _ := netip.ParseAddr(r.Header.Get("X-Forwarded-For"))
-	return address
+	if address, err := netip.ParseAddr(r.Header.Get("X-Forwarded-For")); err == nil {
+		return address
+	}
+	return ingest.ClientAddr(r, nil)
 }
 
 func serveUntil(ctx context.Context, out io.Writer, handler http.Handler) error {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
-	"net/netip"
 	"net/url"
 
 	"github.com/jmoiron/sqlx"
@@ -15,7 +14,6 @@ import (
 	"keyhook/internal/audit"
 	"keyhook/internal/bench"
 	"keyhook/internal/inbox"
-	"keyhook/internal/ingest"
 	"keyhook/internal/keyring"
 	"keyhook/internal/postgres"
 	"keyhook/internal/seal"
@@ -111,7 +109,7 @@ func addOwner(ctx context.Context, s *session) error {
 
 // consoleOn is the console as serve has it, on a database.
 func consoleOn(db *postgres.DB, box *seal.Box) *web.Server {
-	config := web.Config{ClientAddr: func(r *http.Request) netip.Addr { return ingest.ClientAddr(r, nil) }}
+	config := web.Config{ClientAddr: forwarded}
 	return web.NewServer(config, account.NewStore(db, box, slog.New(slog.DiscardHandler)), keyring.NewStore(db, box), inbox.NewStore(db, box), audit.NewStore(db), nil, slog.New(slog.DiscardHandler))
 }
 

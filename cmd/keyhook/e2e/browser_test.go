@@ -24,6 +24,8 @@ type tab struct {
 	t   *testing.T
 	ctx context.Context
 
+	scriptOff bool // JavaScript of the page's
+
 	lock    sync.Mutex
 	reports []string
 }
@@ -81,7 +83,8 @@ func (p *tab) quiet() {
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	for _, report := range p.reports {
-		if !strings.Contains(report, "Failed to load resource") {
+		// That a slow page comes after the reader has put the focus elsewhere is as it should be.
+		if !strings.Contains(report, "Failed to load resource") && !strings.Contains(report, "Autofocus processing was blocked") {
 			p.t.Errorf("the browser's console says: %s", report)
 		}
 	}
@@ -180,6 +183,7 @@ func (p *tab) withoutScript(off bool) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.scriptOff = off
 }
 
 // look sets the window's width and the theme that the system asks for. Motion is

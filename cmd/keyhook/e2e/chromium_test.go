@@ -39,6 +39,9 @@ func chromium() string {
 const spared = "Translate,BlinkGenPropertyTrees,MediaRouter,OptimizationHints,PreloadTopChromeWebUI," +
 	"WebUIOmniboxPopup,WebUIOmniboxFullPopup,WebUIOmniboxAimPopup,AimServerEligibilityEnabled,AimEnabled"
 
+// plainJS turns off compilers that cost more than they save where no page lives long.
+const plainJS = "--no-opt --no-maglev"
+
 // startChromium starts a Chromium on a profile; the function that it returns ends it.
 func startChromium(profile string) (context.Context, func(), error) {
 	program := chromium()
@@ -51,7 +54,7 @@ func startChromium(profile string) (context.Context, func(), error) {
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true),
-		chromedp.Flag("disable-features", spared),
+		chromedp.Flag("disable-features", spared), chromedp.Flag("js-flags", plainJS),
 		chromedp.Flag("host-resolver-rules", "MAP "+otherName+" 127.0.0.1"))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
