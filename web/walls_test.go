@@ -40,6 +40,7 @@ func TestSecondWallAlone(t *testing.T) {
 		return member
 	})
 	inside, _ := m.patterns()
+	owner := m.signIn(m.stage.home.owner)
 	before := m.rows()
 	for _, pattern := range inside {
 		got := m.ask(pattern, m.callers[0], m.foreign.at(m.stage.home.slug), m.foreign, false)
@@ -50,12 +51,25 @@ func TestSecondWallAlone(t *testing.T) {
 			}
 		}
 	}
+	ofAddress := func() bool { // the search that is let over the wall, see DeliveryFilter
+		got := owner.get("/w/" + m.stage.home.slug + "/deliveries?address=192.0.2.1")
+		if got.StatusCode != 200 {
+			t.Errorf("an address's deliveries = %d", got.StatusCode)
+		}
+		return strings.Contains(got.body, marker)
+	}
+	if ofAddress() {
+		t.Error("an address's deliveries are those of another workspace too")
+	}
 	if diff := cmp.Diff(before, m.rows()); diff != "" {
 		t.Errorf("something was changed:\n%s", diff)
 	}
 
 	// The same without the second wall: this test sees what it holds back.
 	pgtest.DropWalls(m.Raw())
+	if !ofAddress() {
+		t.Error("without any wall an address's deliveries show nothing of the other workspace: the test does not see enough")
+	}
 	shown := 0
 	for _, pattern := range inside {
 		if got := m.ask(pattern, m.callers[0], m.foreign.at(m.stage.home.slug), m.foreign, false); strings.Contains(got.body, marker) {

@@ -3,9 +3,13 @@ package inbox
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"keyhook/internal/postgres"
 )
 
 // A course is how a search goes through the rows: along one index that has those it
@@ -18,9 +22,25 @@ type course struct {
 	refusals bool           // along the one that leaves accepted requests out
 }
 
+// byAddress tells whether the index of addresses may be the one.
+func (f DeliveryFilter) byAddress() bool {
+	return f.SourceRef == "" && f.Address.IsValid() && f.Address.IsSingleIP()
+}
+
+// scoped is the context for the search. PostgreSQL takes no index of an expression
+// behind row-level security, unless a superuser vouches for the functions in it: a
+// search along the index of addresses is confined by its statement alone, and what
+// it finds is looked at once more, see [Store.seen].
+func (f DeliveryFilter) scoped(ctx context.Context) context.Context {
+	if f.byAddress() {
+		return postgres.Everywhere(ctx)
+	}
+	return ctx
+}
+
 // courseOf chooses the index, and tells tx's planner.
 func courseOf(ctx context.Context, tx *sqlx.Tx, f DeliveryFilter) (w course, err error) {
-	byAddress := f.SourceRef == "" && f.Address.IsValid() && f.Address.IsSingleIP()
+	byAddress := f.byAddress()
 	if byAddress && f.Key != uuid.Nil {
 		if byAddress, err = rarerThanKey(ctx, tx, f); err != nil {
 			return w, err
@@ -35,6 +55,23 @@ func courseOf(ctx context.Context, tx *sqlx.Tx, f DeliveryFilter) (w course, err
 	// busy address and sort them.
 	_, err = tx.ExecContext(ctx, `SET LOCAL enable_sort = off`)
 	return w, err
+}
+
+// seen leaves out what ctx does not let see.
+func (s *Store) seen(ctx context.Context, found []Delivery) (seen []Delivery, err error) {
+	const query = `SELECT id FROM deliveries WHERE id = ANY ($1)`
+	var ids pq.StringArray
+	for _, d := range found {
+		ids = append(ids, d.ID.String())
+	}
+	var there []uuid.UUID
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &there, query, ids) })
+	for _, d := range found {
+		if slices.Contains(there, d.ID) {
+			seen = append(seen, d)
+		}
+	}
+	return seen, err
 }
 
 // rarerThanKey tells whether fewer requests came from the filter's address than with

@@ -48,7 +48,7 @@ func (f DeliveryFilter) totals() string {
 func (s *Store) HistogramOf(ctx context.Context, workspace uuid.UUID, f DeliveryFilter, step time.Duration) (h Histogram, err error) {
 	h = newHistogram(f, step)
 	f.From, f.Until = h.From, h.Until
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.Read(f.scoped(ctx), func(tx *sqlx.Tx) error {
 		if step%time.Hour == 0 && f.Countable() {
 			return h.fromCounts(ctx, tx, workspace, f)
 		}

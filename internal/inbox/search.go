@@ -45,10 +45,13 @@ type Found struct {
 // Deliveries searches a workspace's deliveries. It never looks at more rows than it
 // should: what it did not get to is told in Stopped.
 func (s *Store) Deliveries(ctx context.Context, workspace uuid.UUID, search Search) (found Found, err error) {
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+	err = s.db.Read(search.scoped(ctx), func(tx *sqlx.Tx) error {
 		found, err = searchIn(ctx, tx, workspace, search)
 		return err
 	})
+	if err == nil && search.byAddress() {
+		found.Deliveries, err = s.seen(ctx, found.Deliveries)
+	}
 	if err != nil {
 		return Found{}, fmt.Errorf("search the deliveries: %w", err)
 	}
