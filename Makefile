@@ -32,7 +32,10 @@ dev: setup-run ## rebuild pages and restart on every change
 	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); $(TOOL) templ generate --watch --cmd "go run ./cmd/keyhook serve --print-setup-link"
 
 test: setup-test ## set up what is missing and run every test, the browser's too
-	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); $(TEST) ./... && cd $(ORACLE) && $(TEST) ./...
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); folder=$$(scripts/testfolder) || exit 1; \
+	  export GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$$folder; \
+	  case $$folder in /dev/shm/keyhook-tests-*) trap "rm -rf $$folder" EXIT ;; esac; \
+	  $(TEST) ./... && cd $(ORACLE) && $(TEST) ./...
 
 check: ## format, vet, lint, generated files, module files
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt: $$out"; exit 1; }

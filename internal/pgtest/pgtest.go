@@ -4,6 +4,7 @@ package pgtest
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,7 +51,7 @@ func create(t testing.TB, from func() (string, error)) *Database {
 		t.Fatalf("pgtest: %v", err) // never Skip: a test that did not run is not a pass
 	}
 	name := newName()
-	if err := admin(fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, original)); err != nil {
+	if err := admin(fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s STRATEGY FILE_COPY", name, original)); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
 	t.Cleanup(func() {
@@ -196,20 +197,26 @@ func urlOf(name string) string {
 	return strings.Replace(s.URL(), "dbname=keyhook", "dbname="+name, 1)
 }
 
-var adminLock sync.Mutex // CREATE DATABASE refuses a template that is being copied
-
-func admin(statement string) error {
+// administration is one connection: CREATE DATABASE refuses a template that is being
+// copied, and making a connection costs as much as copying the template's files.
+var administration = sync.OnceValues(func() (*sql.DB, error) {
 	s, err := server()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	adminLock.Lock()
-	defer adminLock.Unlock()
 	db, err := postgres.Connect(context.Background(), s.URL())
+	if err == nil {
+		db.SetMaxOpenConns(1)
+		db.SetMaxIdleConns(1)
+	}
+	return db, err
+})
+
+func admin(statement string) error {
+	db, err := administration()
 	if err != nil {
 		return err
 	}
-	defer db.Close()
 	_, err = db.Exec(statement)
 	return err
 }

@@ -59,7 +59,7 @@ func TestAuditEvidence(t *testing.T) {
 		}
 	}
 	gone := command(t, dir, "", nil, "export", "audit", "--workspace", made.ID)
-	if gone.code != 0 || strings.Count(gone.out, "\n") != 11 || !strings.Contains(gone.out, `"workspace.deleted"`) {
+	if gone.code != 0 || strings.Count(gone.out, "\n") != 12 || !strings.Contains(gone.out, `"workspace.deleted"`) {
 		t.Errorf("the deleted workspace's export: code %d, %s%s", gone.code, gone.out, gone.err)
 	}
 	if got := command(t, dir, "", nil, "export", "audit", "--instance"); got.code != 0 || !strings.Contains(got.out, `"workspace.deleted"`) {

@@ -166,6 +166,23 @@ func (s *storm) faults(rows []storedEvent) (faults []string) {
 	return append(faults, s.bad...)
 }
 
+// rage lets the storm go on until it has got answers, so that a kill on a slow
+// machine comes in the middle of something too.
+func (s *storm) rage() {
+	count := func() (n int) {
+		s.lock.Lock()
+		defer s.lock.Unlock()
+		for _, answers := range s.answers {
+			n += len(answers)
+		}
+		return n
+	}
+	time.Sleep(killAfter)
+	for before, began := count(), time.Now(); count() < before+12 && time.Since(began) < 20*time.Second; {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // freeAddress returns an address that the program can have again after each kill:
 // on a loopback of its own, so that no connection from the usual one takes the
 // port meanwhile.
@@ -189,7 +206,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	reader := server.follow("storm", "")
 	s.begin()
 	for round := range 10 {
-		time.Sleep(killAfter)
+		s.rage()
 		if round%3 != 0 {
 			syscall.Kill(postmasterOf(t, dir), syscall.SIGKILL)
 		}
@@ -199,7 +216,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		<-server.ended
 		server = serve(t, dir, "KEYHOOK_ADDR="+address)
 	}
-	time.Sleep(killAfter)
+	s.rage()
 	s.end()
 
 	url, ok := pgembed.Running(t.Context(), filepath.Join(dir, "postgres"))
@@ -295,11 +312,11 @@ func TestStormCatches(t *testing.T) {
 				cmd := start()
 				s := newStorm(t, "http://"+address, nil)
 				s.begin()
-				time.Sleep(killAfter)
+				s.rage()
 				cmd.Process.Kill()
 				cmd.Wait()
 				cmd = start()
-				time.Sleep(killAfter)
+				s.rage()
 				s.end()
 				cmd.Process.Kill()
 				cmd.Wait()
