@@ -47,7 +47,7 @@ func (m *mesh) ask(pattern string, c caller, in, with target, htmx bool) answer 
 	return answer{w.Result(), w.Body.String()}
 }
 
-var age = regexp.MustCompile(`\b\d+ (s|min|h)\b|\d\d:\d\d:\d\d UTC|T\d{6}Z`) // "here for 5 s", "As of 2026-11-29 02:55:43 UTC", a file's name
+var age = regexp.MustCompile(`\b\d+ (s|min|h)\b|\d\d:\d\d:\d\d UTC|\d{8}-\d{6}|T\d{6}Z`) // "here for 5 s", "As of 2026-11-29 02:55:43 UTC", a file's name
 
 var nonceOf = regexp.MustCompile(`'nonce-([^']+)'`)
 
