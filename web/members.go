@@ -76,16 +76,21 @@ func memberRow(member, m account.Member) views.MemberRow {
 	row.Strength = strength(member.User)
 	if !row.You && m.Can(account.ManageMembers) && m.Role.Manages(member.Role) {
 		row.CanRemove, row.Roles = true, rolesFor(m)
+		row.CanEnd = member.User.HasPassword
 	}
 	return row
 }
 
 // strength says what signing in takes.
 func strength(user account.User) views.Strength {
-	if !user.HasPassword {
+	switch {
+	case !user.HasPassword:
 		return views.NoPassword
+	case user.SecondFactor:
+		return views.WithCode
+	default:
+		return views.PasswordOnly
 	}
-	return views.PasswordOnly
 }
 
 // rolesFor are the roles that m may give.

@@ -167,3 +167,35 @@ func TestDeletedWorkspaceIsGoneAtOnce(t *testing.T) {
 		t.Errorf("another workspace's signal = %d, want 200", got.StatusCode)
 	}
 }
+
+// TestMembersSignIn: the page says what signing in takes of each, and signs one out
+// everywhere.
+func TestMembersSignIn(t *testing.T) {
+	t.Parallel()
+	s := newFurnishedStage(t)
+	path := "/w/" + s.home.slug + "/members"
+	s.password(s.home.owner)
+	s.password(s.home.member)
+	owner, other := s.signIn(s.home.owner), s.signIn(s.home.member)
+	s.Raw().MustExec(`INSERT INTO second_factors (user_id, sealed, confirmed_at) VALUES ($1, 'x', now())`, s.home.member)
+	signs := func() string { return parse(t, owner.get(path).body).Find(".people .c-sign").Text() }
+	if got := signs(); !strings.Contains(got, "Password and code") || !strings.Contains(got, "Password only") {
+		t.Errorf("signing in takes %q", got)
+	}
+	end := path + "/" + s.home.member.String() + "/sessions/end"
+	if n := parse(t, owner.get(path).body).Find(`form[action="` + end + `"] button`).Length(); n != 1 {
+		t.Errorf("%d buttons sign the member out, want 1", n)
+	}
+	if n := parse(t, other.get(path).body).Find(`form[action$="/sessions/end"]`).Length(); n != 0 {
+		t.Errorf("a member has %d such buttons", n)
+	}
+	if got := owner.post(end); got.StatusCode != 303 {
+		t.Fatalf("signing out a member = %d", got.StatusCode)
+	}
+	if !strings.Contains(owner.get(path).body, "All sessions of") {
+		t.Error("nothing says that they ended")
+	}
+	if got := other.get(path); got.StatusCode != 303 {
+		t.Errorf("after it the member gets %d, want to be asked to sign in", got.StatusCode)
+	}
+}

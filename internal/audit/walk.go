@@ -64,19 +64,19 @@ func (s *Store) parts(ctx context.Context, query, chain string, about any, use f
 }
 
 // AboutUsers returns what the instance's chain tells of some people, by id: that
-// they were made, disabled, enabled or deleted. Their sign-ins are left out.
+// they were made, disabled, enabled or deleted, and got or lost a second factor. Their sign-ins are left out.
 func (s *Store) AboutUsers(ctx context.Context, ids []string) (entries []Entry, err error) {
 	const query = `
 		SELECT ` + columns + ` FROM audit_log
 		WHERE chain = $1 AND target_id = ANY (ARRAY(SELECT jsonb_array_elements_text($2::jsonb))) AND target_kind = 'user'
-			AND (before <> '' OR after <> '') AND action <> $3
+			AND (before <> '' OR after <> '' OR action = $4) AND action <> $3
 		ORDER BY seq`
 	list, err := json.Marshal(append([]string{}, ids...))
 	if err != nil {
 		return nil, err
 	}
 	err = s.db.Read(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
-		return tx.SelectContext(ctx, &entries, query, "instance", string(list), SignInRefused)
+		return tx.SelectContext(ctx, &entries, query, "instance", string(list), SignInRefused, SecondFactorRemoved)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list entries about users: %w", err)

@@ -18,9 +18,11 @@ import (
 // Format names the form of a review's file; it is signed too.
 const Format = "keyhook/access-review/v1"
 
-// noFactor is the second factor of everybody: there are none yet, so a password
-// alone signs in.
-const noFactor = "none"
+// The second factors.
+const (
+	noFactor   = "none" // a password alone signs in
+	codeFactor = "totp" // an authenticator app's code beside it (RFC 6238)
+)
 
 // The lines of a review's file, in their order. All but the last follow from the
 // trail and the counts, so that they are the same whenever the review is made.
@@ -126,7 +128,7 @@ func packOf(h *history, head headLine, used map[uuid.UUID]time.Time, until time.
 	head.Workspace, head.People, head.Keys = h.name, len(members), len(keys)
 	lines := []any{head}
 	for _, m := range members {
-		lines = append(lines, PersonLine{"person", m.ID, m.Name, m.Email, m.Role, m.Since, m.Disabled, noFactor, m.creates()})
+		lines = append(lines, PersonLine{"person", m.ID, m.Name, m.Email, m.Role, m.Since, m.Disabled, m.SecondFactor, m.creates()})
 	}
 	for _, m := range people {
 		for _, s := range m.Spans {

@@ -24,6 +24,7 @@ type person struct {
 	Since           string // when that role began
 	Disabled        bool
 	Deleted         bool
+	SecondFactor    string
 	Spans           []creating // when they could create keys, the earliest first
 }
 
@@ -110,7 +111,7 @@ func (h *history) read(e audit.Entry) {
 		}
 	case "member":
 		if h.people[e.TargetID] == nil {
-			h.people[e.TargetID] = &person{ID: e.TargetID}
+			h.people[e.TargetID] = &person{ID: e.TargetID, SecondFactor: noFactor}
 		}
 		h.moves = append(h.moves, e)
 	case "key":
@@ -197,6 +198,12 @@ func (p *person) move(e audit.Entry) {
 	}
 	if email := text(after, "email"); email != "" {
 		p.Email = email
+	}
+	switch e.Action {
+	case audit.SecondFactorAdded:
+		p.SecondFactor = codeFactor
+	case audit.SecondFactorRemoved, audit.UserReset:
+		p.SecondFactor = noFactor
 	}
 	switch role, disabled := text(after, "role"), after["disabled"]; {
 	case e.TargetKind == "member" && role != "":

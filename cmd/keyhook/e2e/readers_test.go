@@ -146,7 +146,7 @@ func TestReadersAfterRestore(t *testing.T) {
 	send(server, 30, 60) // before the dump, and not read yet
 	server.stop()
 
-	second := newDatabase(t, fresh, "second", "CREATE ROLE keyhook_console NOLOGIN", "CREATE ROLE keyhook_ingest NOLOGIN") // roles are the cluster's, not in the dump
+	second := newDatabase(t, fresh, "second", "CREATE ROLE keyhook_console NOLOGIN", "CREATE ROLE keyhook_ingest NOLOGIN", "CREATE ROLE keyhook_scoped NOLOGIN") // roles are the cluster's, not in the dump
 	dump, restore := exec.Command("pg_dump", "--no-owner", "-d", first), exec.Command("psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", second)
 	file := filepath.Join(t.TempDir(), "dump.sql")
 	out, err := os.Create(file)
