@@ -21,7 +21,8 @@ const (
 	tailShare  = 30                     // a pause is that many times as long as the looks before it took,
 	tailLong   = 3 * time.Second        // up to this
 	tailRows   = 200                    // rows that a page has at most
-	tailAtOnce = 50                     // rows of one batch: more than a person reads in its time
+	tailAtOnce = 20                     // rows of one batch: more than a person reads in its time
+	tailFlood  = 2 * time.Second        // between two looks, if more came than is sent
 	tailQueue  = 8                      // batches that wait for a page that takes none
 	tailsOpen  = 250                    // on one instance
 )
@@ -58,6 +59,7 @@ type tailGroup struct {
 	seen      []uuid.UUID // the last that were sent
 	followers map[*tailFollower]bool
 	namesAt   time.Time
+	rest      time.Time // until when nobody looks: what is there was too much to read
 }
 
 // A tailBatch is some rows of the list, drawn.
@@ -147,6 +149,9 @@ func (h *tailHub) run(ctx context.Context) {
 		}
 		began := time.Now()
 		for _, group := range groups {
+			if began.Before(group.rest) {
+				continue
+			}
 			if err := h.look(ctx, group); err != nil && ctx.Err() == nil {
 				h.log.WarnContext(ctx, "new deliveries can't be looked for", "err", err)
 				break // until the next turn
@@ -175,7 +180,7 @@ func (h *tailHub) watched() (groups []*tailGroup) {
 	return groups
 }
 
-// look sends a group what is new. Only run calls it, so that seen is its own.
+// look sends a group what is new. Only run calls it, so that seen and rest are its own.
 func (h *tailHub) look(ctx context.Context, g *tailGroup) error {
 	ctx, cancel := context.WithTimeout(g.view.member.Inside(ctx), 5*time.Second)
 	defer cancel()
@@ -195,6 +200,9 @@ func (h *tailHub) look(ctx context.Context, g *tailGroup) error {
 		g.seen = append(g.seen, row.ID)
 	}
 	g.seen = g.seen[max(0, len(g.seen)-2*tailRows):]
+	if len(rows) > len(shown) {
+		g.rest = time.Now().Add(tailFlood)
+	}
 	h.publish(g, newTailBatch(rows[len(rows)-1].ID, len(shown), len(rows)-len(shown), html))
 	return nil
 }
