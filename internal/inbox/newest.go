@@ -31,7 +31,14 @@ func (s *Store) NewestDeliveries(ctx context.Context, workspace uuid.UUID, filte
 			SELECT * FROM (SELECT * FROM deliveries AS d WHERE `+looked.String()+` ORDER BY d.id DESC LIMIT %d) AS d
 			WHERE `, newestLooked) + meant.String() + fmt.Sprintf(` ORDER BY d.id DESC LIMIT %d) AS newest
 		WHERE id <> ALL (%s::uuid[]) ORDER BY id`, limit, not)
-	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.SelectContext(ctx, &found, query, meant.args...) })
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error {
+		// A table that grows by thousands of rows a second has statistics of a while ago,
+		// by which the planner believes that there is nothing new to sort.
+		if _, err := tx.ExecContext(ctx, `SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off`); err != nil {
+			return err
+		}
+		return tx.SelectContext(ctx, &found, query, meant.args...)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("look for the newest deliveries: %w", err)
 	}
