@@ -57,9 +57,10 @@ bench-stored: setup-run ## the same with 5 million signals and 10 million delive
 	@$(MAKE) --no-print-directory build
 	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench stored $(BENCH)
 
-bench-usage: setup-run ## the console on 10 million deliveries, beside the raw SQL (half an hour, 12 GB)
+bench-usage: setup-run ## the console on 10 million deliveries beside the raw SQL, open live tails, exports (half an hour, 12 GB)
 	@$(MAKE) --no-print-directory build
-	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench usage $(BENCH)
+	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); bin/keyhook bench usage $(BENCH) && bin/keyhook bench tail && \
+	  go test -run - -bench Export -benchtime 1x ./internal/inbox
 
 build: ## build bin/keyhook
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/keyhook ./cmd/keyhook

@@ -15,8 +15,8 @@ type benchTailCmd struct {
 	Profiles string  `help:"Folder for a profile of the server's processor time." type:"existingdir"`
 	Tails    int     `default:"100" help:"Live tails that are open beside ingestion."`
 	Filters  int     `default:"10" help:"How many filters they have."`
-	Seconds  float64 `default:"5" help:"Length of a round."`
-	Rounds   int     `default:"5" help:"Rounds with and without tails."`
+	Seconds  float64 `default:"20" help:"Length of a round, which begins with the opening of the tails."`
+	Rounds   int     `default:"2" help:"Rounds with and without tails."`
 }
 
 // tailFilters are what the tails show: some all, some next to nothing, most of them
