@@ -15,7 +15,7 @@ type route struct {
 	poll       bool               // asked by an open page again and again: nobody's doing, so no sign of life
 	upload     bool               // may be sent a file
 	stays      bool               // asked by a page that must not be left because a session has ended
-	fresh      string             // what it does, if who does it must have said lately who they are; never for stopping something
+	fresh      string             // what it does, if who does it must have said lately who they are; never for stopping something: a key, or what a person may do
 
 	raw    http.Handler   // files
 	public handler        // anybody
@@ -136,7 +136,7 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/audit/verify", Permission: account.ViewTrail, member: s.verifyTrail},
 		{Pattern: "POST /w/{workspace}/audit/outside", Permission: account.ViewTrail, member: s.noteOutside},
 		{Pattern: "POST /w/{workspace}/audit/checkpoint", Permission: account.ViewTrail, member: s.signCheckpoint},
-		{Pattern: "POST /w/{workspace}/audit/export", Permission: account.ViewTrail, member: s.exportTrail},
+		{Pattern: "POST /w/{workspace}/audit/export", Permission: account.ViewTrail, member: s.exportTrail, fresh: "export the audit trail"},
 
 		{Pattern: "GET /w/{workspace}/signals", Permission: account.ViewKeys, member: s.showSignals},
 		{Pattern: "GET /w/{workspace}/signals/{signal}", Permission: account.ViewKeys, member: s.showSignal},
@@ -159,7 +159,7 @@ func (s *Server) routes() []route {
 		{Pattern: "GET /w/{workspace}/reviews", Permission: account.ViewKeys, member: s.showReviews},
 		{Pattern: "POST /w/{workspace}/reviews", Permission: account.ReviewAccess, member: s.makeReview},
 		{Pattern: "GET /w/{workspace}/reviews/{review}", Permission: account.ViewKeys, member: s.showReview},
-		{Pattern: "GET /w/{workspace}/reviews/{review}/file", Permission: account.ReviewAccess, member: s.exportReview},
+		{Pattern: "GET /w/{workspace}/reviews/{review}/file", Permission: account.ReviewAccess, member: s.exportReview, fresh: "export the review"},
 		{Pattern: "GET /w/{workspace}/reviews/{review}/answer", Permission: account.EditKeys, member: s.askForAnswer},
 		{Pattern: "POST /w/{workspace}/reviews/{review}/answer", Permission: account.EditKeys, member: s.answerReview},
 		{Pattern: "GET /w/{workspace}/members", Permission: account.ViewMembers, member: s.showMembers},

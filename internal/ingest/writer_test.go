@@ -242,7 +242,11 @@ func TestRowTypesChange(t *testing.T) {
 func TestLockedTable(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	pool := db.Ingestion()
+	pool, err := postgres.Open(postgres.Everywhere(t.Context()), db.URL, postgres.Ingestion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
 	s := newStageOn(t, db, pool)
 	key := s.issue(keyring.Draft{Name: "one"})
 	lock, err := db.Raw().Beginx()

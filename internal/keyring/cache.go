@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -16,7 +15,6 @@ import (
 const (
 	maxRemembered = 10_000 // keys, and lists of a workspace's keys
 	loadsAtOnce   = 2
-	loadWithin    = 2 * time.Second
 )
 
 // A Cache spares look-ups: it remembers keys with their opened secrets. What it
@@ -156,7 +154,7 @@ func (c *Cache) run() {
 }
 
 func (c *Cache) look(r *round) {
-	ctx, cancel := context.WithTimeout(context.Background(), loadWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), c.store.db.Deadline())
 	defer cancel()
 	defer func() {
 		if cause := recover(); cause != nil {

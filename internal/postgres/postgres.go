@@ -43,6 +43,13 @@ var (
 	Naive       = Purpose{"naive", "", "", 0, 0, 16, 0} // the benchmark's, as wide as ingestion's
 )
 
+// Patient returns a purpose with ten times its limits of time, for what is not about
+// them on a machine that has much else to do.
+func (p Purpose) Patient() Purpose {
+	p.deadline, p.timeout = 10*p.deadline, 10*p.timeout
+	return p
+}
+
 // ErrOutcomeUnknown is the error of a COMMIT that was not answered: the changes
 // may be on disk, or not.
 var ErrOutcomeUnknown = errors.New("the outcome of the commit is unknown")
@@ -162,6 +169,9 @@ func (db *DB) Close() error { return db.pool.Close() }
 
 // Stats tells how the pool is used.
 func (db *DB) Stats() sql.DBStats { return db.pool.Stats() }
+
+// Deadline returns how long a read or write on the network may take; 0 is for ever.
+func (db *DB) Deadline() time.Duration { return db.purpose.deadline }
 
 // Name returns what the pool is for.
 func (db *DB) Name() string { return db.purpose.name }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -171,7 +172,7 @@ func eval[T any](p *tab, script string) T {
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
 	if err != nil {
-		p.t.Fatalf("evaluate in the page: %v", err)
+		p.t.Fatalf("evaluate in the page: %v\n%s", err, p.where())
 	}
 	return value
 }
@@ -198,18 +199,24 @@ func (p *tab) look(width int, theme string) {
 	}
 }
 
-// shoot saves a picture of the window where KEYHOOK_SCREENSHOTS says, if it does.
+// shoot saves a picture of the page's beginning in the folder KEYHOOK_SCREENSHOTS, if
+// that is set: in each look that KEYHOOK_SCREENSHOT_LOOKS names, or in all.
 func (p *tab) shoot(name string) {
 	p.t.Helper()
-	folder := os.Getenv("KEYHOOK_SCREENSHOTS")
-	if folder == "" {
+	folder, looks := os.Getenv("KEYHOOK_SCREENSHOTS"), strings.Fields(os.Getenv("KEYHOOK_SCREENSHOT_LOOKS"))
+	wanted := func(look string) bool { return strings.HasSuffix(name, "-"+look) }
+	if folder == "" || len(looks) > 0 && !slices.ContainsFunc(looks, wanted) {
 		return
 	}
-	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	size := eval[struct{ W, H float64 }](p, `({W: innerWidth, H: Math.min(1800, Math.max(innerHeight, document.documentElement.scrollHeight))})`)
+	picture, err := chromedp.Call(p.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
+		Format: page.CaptureScreenshotFormatWebp, Quality: new(int64(80)), CaptureBeyondViewport: new(size.H > 900),
+		Clip: &page.Viewport{Width: size.W, Height: size.H, Scale: 1},
+	})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, name+".png"), png, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, name+".webp"), picture.Data, 0o644); err != nil {
 		p.t.Fatal(err)
 	}
 }

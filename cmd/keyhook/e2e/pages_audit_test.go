@@ -26,8 +26,11 @@ func inspectAudit(t *testing.T, console inUse) {
 	p.has("Hash before it")
 	p.follow(`.audit .facts a[href*="?q="], .audit .c-tgt > a`)
 
-	console.tamper(t, `UPDATE audit_log SET actor_label = 'Eve' WHERE seq = 2 AND chain = (SELECT id::text FROM workspaces WHERE slug = 'sandbox')`)
-	p.open(console.url + "/w/sandbox/audit")
+	p.open(console.url + "/workspaces/new") // one that nobody else looks at
+	p.fill("input[name=name]", "Tampered with")
+	p.follow("form[action='/workspaces'] [type=submit]")
+	p.open(console.url + "/w/tampered-with/audit")
+	console.tamper(t, `UPDATE audit_log SET actor_label = 'Eve' WHERE seq = 2 AND chain = (SELECT id::text FROM workspaces WHERE slug = 'tampered-with')`)
 	p.click(`form[action$="/audit/verify"] button`)
 	p.wait("#verification.verify-bad")
 	p.has("Verification failed at entry 2")

@@ -8,6 +8,7 @@ async (known) => {
   known = new Set(known);
   const names = new Map(); // by element, of what it and all around it paint
   const loose = [...document.querySelectorAll("body *")].filter(isLoose).map((e) => ({ e, box: e.getBoundingClientRect() }));
+  const nothing = ["rgba(0, 0, 0, 0)", "none", "border-box", "1", "none", "normal", "none", false, false].join(); // of an element that paints nothing
   const ways = new Map(); // the first text that is painted so, by the way's name
   for (const e of document.querySelectorAll("body *")) {
     if (!isText(e)) continue;
@@ -58,7 +59,9 @@ async (known) => {
     if (!names.has(e)) {
       const s = getComputedStyle(e);
       const drawn = ["::before", "::after"].map((pseudo) => getComputedStyle(e, pseudo)).map((p) => p.content !== "none" && [p.backgroundColor, p.backgroundImage, p.position]);
-      names.set(e, hash([way(e.parentElement), s.backgroundColor, s.backgroundImage, s.backgroundClip, s.opacity, s.filter, s.mixBlendMode, s.clipPath, ...drawn].join()));
+      const own = [s.backgroundColor, s.backgroundImage, s.backgroundClip, s.opacity, s.filter, s.mixBlendMode, s.clipPath, ...drawn].join();
+      const around = way(e.parentElement);
+      names.set(e, own === nothing ? around : hash([around, own].join()));
     }
     return names.get(e);
   }
