@@ -116,11 +116,11 @@ func Drawer(d DeliveryDrawer) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = drawerLink(d, d.Newer, d.NewerPart, "arrow-left", "Newer delivery").Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = drawerLink(d, d.Newer, d.NewerPart, "arrow-up", "Newer delivery").Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = drawerLink(d, d.Older, d.OlderPart, "arrow-right", "Older delivery").Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = drawerLink(d, d.Older, d.OlderPart, "arrow-down", "Older delivery").Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

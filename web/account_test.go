@@ -74,6 +74,12 @@ func TestTimeZone(t *testing.T) {
 	if trail := parse(t, got.body).Find(".timeline time").First().Text(); !strings.HasSuffix(trail, " UTC") {
 		t.Errorf("the trail reads %q", trail)
 	}
+	for span, want := range map[string]string{"24h": "From (Asia/Kolkata)", "7d": "From (Asia/Kolkata)", "30d": "From (UTC)", "13m": "From (UTC)"} { // days are counted as UTC's
+		table := parse(t, c.get(home+"/usage?range="+span).body).Find(".as-table")
+		if head, first := table.Find("th").First().Text(), table.Find("tbody th").First().Text(); head != want || strings.Contains(want, "Kolkata") != strings.HasSuffix(first, ":30") {
+			t.Errorf("the chart of %s is told %q, beginning %q; want %q", span, head, first, want)
+		}
+	}
 	log := parse(t, c.get(home+"/deliveries?from=2026-11-23+14:00&zone=Asia/Kolkata").body)
 	if from, _ := log.Find("#from").Attr("value"); from != "2026-11-23 14:00" || log.Find("input[name=zone][value='Asia/Kolkata']").Length() != 1 || !strings.Contains(log.Find("th").Text(), "Time (IST)") {
 		t.Errorf("the filter reads %q", from)

@@ -98,6 +98,9 @@ func (s *stage) guardedActs(c *client, secret *string) []guarded {
 		{"POST " + home + "/invitations", invite, 200, "/invitation"},
 		{"POST " + home + "/invitations/" + s.home.invitation.String() + "/resend", none, 200, "/invitation"},
 		{"GET " + home + "/deliveries/export", func() []string { return []string{"format", "csv", "q", "a b&c"} }, 200, "The download begins by itself"},
+		{"POST " + home + "/audit/export", func() []string { return []string{"format", "csv"} }, 200, "key.created"},
+		{"GET " + home + "/reviews/" + s.home.review.String() + "/file", none, 200, "The download begins by itself"},
+		{"GET " + key + "/passport.json", none, 200, "The download begins by itself"},
 		{"POST " + home + "/keys/export", func() []string { return []string{"format", "csv"} }, 200, "Home key"},
 		{"POST " + key + "/rotate", rotate, 200, "Save your new credentials"},
 		{"POST " + key + "/handover", handover, 200, "/handover/"},
@@ -173,7 +176,7 @@ func TestFreshSignIn(t *testing.T) {
 		}
 		confirmed = (confirmed || strings.HasSuffix(act.pattern, "/confirm")) && !strings.HasSuffix(act.pattern, "/remove")
 		left = slices.DeleteFunc(left, func(pattern string) bool {
-			return strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{member}", s.home.member.String(), "{invitation}", s.home.invitation.String()).Replace(pattern) == act.pattern
+			return strings.NewReplacer("{workspace}", s.home.slug, "{key}", s.home.key.ID.String(), "{member}", s.home.member.String(), "{invitation}", s.home.invitation.String(), "{review}", s.home.review.String()).Replace(pattern) == act.pattern
 		})
 	}
 	if len(left) > 0 {

@@ -88,7 +88,7 @@ func (s *Server) routes() []route {
 		{Pattern: "POST /w/{workspace}/batches/{batch}/undo", Permission: account.EditKeys, member: s.undoBatch},
 		{Pattern: "GET /w/{workspace}/keys/{key}", Permission: account.ViewKeys, member: s.showKey},
 		{Pattern: "GET /w/{workspace}/keys/{key}/passport", Permission: account.ViewKeyTrail, member: s.showPassport},
-		{Pattern: "GET /w/{workspace}/keys/{key}/passport.json", Permission: account.ViewKeyTrail, member: s.exportPassport},
+		{Pattern: "GET /w/{workspace}/keys/{key}/passport.json", Permission: account.ViewKeyTrail, member: s.exportPassport, fresh: "export the passport"},
 		{Pattern: "GET /w/{workspace}/keys/{key}/deliveries", Permission: account.ViewKeys, member: s.showDeliveries, poll: true},
 		{Pattern: "GET /w/{workspace}/keys/{key}/first", Permission: account.ViewKeys, member: s.showFirst, poll: true, stays: true},
 		{Pattern: "POST /w/{workspace}/keys/{key}/saved", Permission: account.CreateKeys, member: s.confirmSaved},
