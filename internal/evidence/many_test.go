@@ -14,7 +14,7 @@ import (
 func TestReviewOfManyKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	const n = 2100
+	const n = 6000
 	var table strings.Builder
 	table.WriteString("name,sha256\n")
 	for i := range n {
