@@ -6,7 +6,8 @@ SHELL := bash
 TOOL    := go tool -modfile=tools.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# Chromium and PostgreSQL share the machine with the tests: two packages at a time.
+# PostgreSQL shares the machine with the tests: two packages at a time, and those in
+# Chromium, which keep two cores busy, by themselves.
 TEST    := go test -timeout 40m -p 2
 # The providers' own libraries, which the signatures are held against: a module of
 # its own, so that they are no part of Keyhook's.
@@ -35,7 +36,8 @@ test: setup-test ## set up what is missing and run every test, the browser's too
 	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); folder=$$(scripts/testfolder) || exit 1; \
 	  export GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$$folder; \
 	  case $$folder in /dev/shm/keyhook-tests-*) trap "rm -rf $$folder" EXIT ;; esac; \
-	  $(TEST) ./... && cd $(ORACLE) && $(TEST) ./...
+	  failed=0; $(TEST) $$(go list ./... | grep -v /e2e$$) || failed=1; $(TEST) ./cmd/keyhook/e2e || failed=1; \
+	  (cd $(ORACLE) && $(TEST) ./...) || failed=1; exit $$failed
 
 check: ## format, vet, lint, generated files, module files
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt: $$out"; exit 1; }
@@ -68,13 +70,10 @@ build: ## build bin/keyhook
 generate: ## regenerate the pages' Go code
 	$(TOOL) templ generate -log-level error
 
-SHOTS := keys-1280-light keys-360-dark key-new-1280-light key-created-1280-light key-created-360-dark key-1280-dark key-360-light \
-  key-deactivate-dialog-1280-light sign-in-1280-dark set-up-1280-light docs-send-1280-light
-
-screenshots: setup-test ## take the pictures in docs/screenshots anew
+screenshots: setup-test ## take the pictures in docs/screenshots anew, of every page, wide and on a phone
 	@temp=$$(mktemp -d); trap "rm -rf $$temp" EXIT; \
-	  KEYHOOK_SCREENSHOTS=$$temp go test -count=1 -run TestPages ./cmd/keyhook/e2e && \
-	  for name in $(SHOTS); do cp $$temp/$$name.png docs/screenshots/ || exit 1; done
+	  KEYHOOK_SCREENSHOTS=$$temp KEYHOOK_SCREENSHOT_LOOKS="1280-light 360-dark" go test -count=1 -timeout 30m -run 'TestPages|TestReadingPages' ./cmd/keyhook/e2e && \
+	  scripts/gallery $$temp docs/screenshots
 
 fuzz: ## every fuzz target for a minute
 	@for package in $$(git grep -lE '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

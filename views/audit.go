@@ -10,6 +10,7 @@ type AuditPage struct {
 	Rows         []AuditRow
 	Each         int    // rows on a page
 	Newer, Older string // addresses; "" where there is nothing
+	ToPrint      string // the address of many entries at a time; "" where these are all
 	Reached      int64  // the search got that far and no further; 0: it is complete
 	GoOn         string // the address that it goes on at
 	GoneTo       int64  // the entry that was asked for

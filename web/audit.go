@@ -93,6 +93,9 @@ func (s *Server) addEntries(r *http.Request, m account.Member, f auditFilter, pa
 		if found.Older {
 			page.Older = list("before", found.Entries[n-1].Seq)
 		}
+		if page.Each == entriesOnPage && (found.Newer || found.Older) {
+			page.ToPrint = auditPath(m) + "?" + f.Query(map[string]string{"rows": strconv.Itoa(entriesToPrint)})
+		}
 	} else if found.Newer {
 		page.Newer = auditPath(m) + "?" + f.Query(nil)
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -170,7 +171,14 @@ func (s *Server) askToLeave(w http.ResponseWriter, r *http.Request, m account.Me
 	if err != nil {
 		return err
 	}
-	return render(w, r, http.StatusOK, views.Leave(views.LeavePage{Page: frame, Answers: held[m.User.ID].Answers}))
+	members, err := s.accounts.Members(r.Context(), m.Workspace.ID)
+	if err != nil {
+		return err
+	}
+	others := slices.ContainsFunc(members, func(other account.Member) bool {
+		return other.Role == account.Owner && other.User.ID != m.User.ID && other.User.DisabledAt == nil
+	})
+	return render(w, r, http.StatusOK, views.Leave(views.LeavePage{Page: frame, Answers: held[m.User.ID].Answers, LastOwner: m.Role == account.Owner && !others}))
 }
 
 func (s *Server) leave(w http.ResponseWriter, r *http.Request, m account.Member) error {

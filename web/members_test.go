@@ -80,6 +80,9 @@ func TestRoleTakesEffectAtOnce(t *testing.T) {
 	if n := s.entriesOf(audit.MemberRemoved); n != 2 {
 		t.Errorf("%d entries of removals, want 2", n)
 	}
+	if asked := parse(t, owner.get(path+"/leave").body); asked.Find(".page form").Length() != 0 || !strings.Contains(asked.Find(".note").Text(), "You are the only owner") {
+		t.Error("the last owner is asked whether to leave")
+	}
 	if got := owner.post(path + "/leave"); got.StatusCode != 409 {
 		t.Errorf("the last owner leaving = %d, want 409", got.StatusCode)
 	}

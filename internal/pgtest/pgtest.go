@@ -65,14 +65,20 @@ func create(t testing.TB, from func() (string, error)) *Database {
 // Console returns a pool with the console's rights, for all workspaces unless a
 // context says otherwise; Ingestion and Maintenance likewise. They are closed when
 // the test ends, and more patient than the program's, for tests share their machine.
-func (d *Database) Console() *postgres.DB     { return d.open(everywhere, postgres.Console.Patient()) }
+func (d *Database) Console() *postgres.DB { return d.open(everywhere, postgres.Console.Patient()) }
+
 func (d *Database) Ingestion() *postgres.DB   { return d.open(everywhere, postgres.Ingestion.Patient()) }
 func (d *Database) Maintenance() *postgres.DB { return d.open(everywhere, postgres.Maintenance) }
 
 // Serving returns the console's pool as serve has it: a transaction that no
 // workspace was named for sees none. Reading is that of programs that read.
-func (d *Database) Serving() *postgres.DB { return d.open(context.Background(), postgres.Console.Patient()) }
-func (d *Database) Reading() *postgres.DB { return d.open(context.Background(), postgres.Reading.Patient()) }
+func (d *Database) Serving() *postgres.DB {
+	return d.open(context.Background(), postgres.Console.Patient())
+}
+
+func (d *Database) Reading() *postgres.DB {
+	return d.open(context.Background(), postgres.Reading.Patient())
+}
 
 var everywhere = postgres.Everywhere(context.Background())
 

@@ -208,9 +208,9 @@ func (p *tab) shoot(name string) {
 	if folder == "" || len(looks) > 0 && !slices.ContainsFunc(looks, wanted) {
 		return
 	}
-	size := eval[struct{ W, H float64 }](p, `({W: innerWidth, H: Math.min(1800, Math.max(innerHeight, document.documentElement.scrollHeight))})`)
+	size := eval[struct{ W, H float64 }](p, `({W: innerWidth, H: Math.min(1400, Math.max(innerHeight, document.documentElement.scrollHeight))})`)
 	picture, err := chromedp.Call(p.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
-		Format: page.CaptureScreenshotFormatWebp, Quality: new(int64(80)), CaptureBeyondViewport: new(size.H > 900),
+		Format: page.CaptureScreenshotFormatWebp, Quality: new(int64(55)), CaptureBeyondViewport: new(size.H > 900),
 		Clip: &page.Viewport{Width: size.W, Height: size.H, Scale: 1},
 	})
 	if err != nil {

@@ -12,7 +12,7 @@ func TestPagesInUse(t *testing.T) {
 	t.Parallel()
 	console := inUse{launch(t, "demo", t.TempDir())}
 	for name, inspect := range map[string]func(*testing.T, inUse){
-		"overview": inspectOverview, "keys": inspectKeys, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
+		"overview": inspectOverview, "keys": inspectKeys, "people": inspectPeople, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
 		"usage":   inspectUsage,
 		"signals": inspectSignals, "tokens": inspectTokens, "schemes": inspectSchemes, "rotation": inspectRotation, "deliveries": inspectDeliveries, "leak": inspectLeak, "import": inspectImport, "handover": inspectHandover, "batches": inspectBatches, "suspect": inspectSuspect, "evidence": inspectEvidence, "audit": inspectAudit,
 	} {
@@ -66,21 +66,5 @@ func inspectKeys(t *testing.T, console inUse) {
 		sight{"keys", console.at("/keys")},
 		sight{"keys-no-match", console.at("/keys?q=nothing+like+this")},
 		sight{"workspace-new", console.url + "/workspaces/new"},
-		sight{"change-password", console.url + "/account/password"},
-		sight{"members", console.at("/members")},
-		sight{"settings", console.at("/settings")},
-		sight{"workspace-delete", console.at("/settings/delete")},
-		sight{"invite", console.at("/invitations/new")},
 	)
-	p.fill("textarea[name=emails]", "lena@harbourpine.example\nno address")
-	p.follow("form[action$='/invitations'] [type=submit]")
-	p.inspect("invite-errors")
-	p.fill("textarea[name=emails]", "lena@harbourpine.example, olu@harbourpine.example")
-	p.follow("form[action$='/invitations'] [type=submit]")
-	p.inspect("invited")
-	link := eval[string](p, `document.querySelector("#link-1").value`)
-	p.open(console.at("/members"))
-	p.inspect("members-invited")
-	p.open(link)
-	p.inspect("invitation")
 }

@@ -12,10 +12,11 @@ import (
 // TestPagesBeforeSignIn inspects what strangers and the first user see.
 func TestPagesBeforeSignIn(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := serve(t, migratedDataDir(t), "KEYHOOK_SMTP_URL=smtp://127.0.0.1:9", "KEYHOOK_MAIL_FROM=keyhook@example.com") // or nobody can ask for a new password
 	p := openBrowser(t).inspectable()
 	for _, page := range []struct{ name, path string }{
 		{"sign-in", "/sign-in"},
+		{"forgot-password", "/forgot-password"},
 		{"docs-send", "/docs/send"},
 		{"docs-errors", "/docs/errors"},
 		{"docs-read", "/docs/read"},
