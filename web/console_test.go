@@ -254,6 +254,10 @@ func TestDeactivateAsksFirst(t *testing.T) {
 			t.Errorf("a key in use with %q typed: %d, active %v", confirm, got.StatusCode, active())
 		}
 	}
+	if got := c.post(path+"/deactivate", "confirm", "Home key", "reason", strings.Repeat("x", 201)); got.StatusCode != 422 || !active() || parse(t, got.body).Find("#reason-error").Length() != 1 ||
+		parse(t, got.body).Find("#reason").AttrOr("value", "") != strings.Repeat("x", 201) {
+		t.Errorf("a reason that is too long = %d, active %v", got.StatusCode, active())
+	}
 	if got := c.post(path+"/deactivate", "confirm", " Home key "); got.StatusCode != 303 || active() {
 		t.Errorf("a key in use with its name typed: %d, active %v", got.StatusCode, active())
 	}

@@ -285,7 +285,7 @@ func (s *stage) statusAfter(t *testing.T, c *client, path string) {
 		}
 	}
 	id, by := s.home.key.ID, s.owner()
-	if _, err := s.keys.Deactivate(t.Context(), by, id); err != nil {
+	if _, err := s.keys.Deactivate(t.Context(), by, id, ""); err != nil {
 		t.Fatal(err)
 	}
 	tell("of a deactivated key", "The key is deactivated.")

@@ -9,6 +9,7 @@ import (
 
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
+	"keyhook/internal/fault"
 	"keyhook/internal/keyring"
 	"keyhook/internal/oneline"
 	"keyhook/views"
@@ -143,10 +144,15 @@ func (s *Server) deactivateKey(w http.ResponseWriter, r *http.Request, m account
 	if err != nil {
 		return err
 	}
+	page.Reason = r.PostFormValue("reason")
 	if page.Error = unconfirmed(r, key, page.InUse); page.Error != "" {
 		return render(w, r, http.StatusUnprocessableEntity, views.KeyDeactivate(page))
 	}
-	changed, err := s.keys.Deactivate(r.Context(), s.actor(r, m), key.ID)
+	changed, err := s.keys.Deactivate(r.Context(), s.actor(r, m), key.ID, page.Reason)
+	if f, ok := fault.Of(err); err != nil && ok && f.Field != "" {
+		page.Errors = f.Fields()
+		return render(w, r, http.StatusUnprocessableEntity, views.KeyDeactivate(page))
+	}
 	if err != nil {
 		return err
 	}

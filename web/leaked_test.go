@@ -164,7 +164,7 @@ func TestLeakedStopped(t *testing.T) {
 	if got := c.post(path+"/overlap/undo", "what", "both"); got.StatusCode != 409 {
 		t.Errorf("undo = %d, want 409", got.StatusCode)
 	}
-	if _, err := s.keys.Deactivate(t.Context(), s.owner(), s.home.key.ID); err != nil {
+	if _, err := s.keys.Deactivate(t.Context(), s.owner(), s.home.key.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.get(path + "/leaked"); !strings.Contains(got.body, "This key is deactivated too") {

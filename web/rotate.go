@@ -68,8 +68,8 @@ func (s *Server) rotateKey(w http.ResponseWriter, r *http.Request, m account.Mem
 		return badForm(err)
 	}
 	get := r.PostFormValue
-	form := views.RotateForm{What: get("what"), Overlap: get("overlap"), OverlapUntil: get("overlap_until"), Nonce: get("form_nonce"), Errors: map[string]string{}}
-	rotation := keyring.Rotation{What: keyring.What(form.What), Secret: strings.TrimSpace(get("secret")), Nonce: form.Nonce}
+	form := views.RotateForm{What: get("what"), Overlap: get("overlap"), OverlapUntil: get("overlap_until"), Nonce: get("form_nonce"), Reason: get("reason"), Errors: map[string]string{}}
+	rotation := keyring.Rotation{What: keyring.What(form.What), Secret: strings.TrimSpace(get("secret")), Nonce: form.Nonce, Reason: form.Reason}
 	rotation.Overlap, rotation.Until = overlapOf(form.Overlap, form.OverlapUntil, form.Errors)
 	rotation.Seen, _ = strconv.Atoi(get("seen")) // 0 is refused below
 	page, key, err := s.rotatePage(w, r, m, form)

@@ -153,12 +153,16 @@ func (c *keyListCmd) Run(ctx context.Context, a app) error {
 
 type keyDeactivateCmd struct {
 	inWorkspace
-	ID string `arg:"" help:"Id of the key."`
+	Reason string `help:"Why, for the audit trail."`
+	ID     string `arg:"" help:"Id of the key."`
 }
 
 // Run deactivates a key.
 func (c *keyDeactivateCmd) Run(ctx context.Context, a app) error {
-	return c.change(ctx, a, c.ID, "key", "deactivated", (*keyring.Store).Deactivate)
+	deactivate := func(s *keyring.Store, ctx context.Context, by audit.Actor, id uuid.UUID) (bool, error) {
+		return s.Deactivate(ctx, by, id, c.Reason)
+	}
+	return c.change(ctx, a, c.ID, "key", "deactivated", deactivate)
 }
 
 type keyReactivateCmd struct {

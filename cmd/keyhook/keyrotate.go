@@ -19,6 +19,7 @@ type keyRotateCmd struct {
 	ID          string `arg:"" help:"Id of the key."`
 	What        string `enum:"both,api-key,secret,all" default:"all" help:"What to rotate: ${enum}. all is whatever the key has."`
 	Overlap     string `default:"24h" help:"How long the old ones go on working, such as 1h or 7d; 0 stops them now."`
+	Reason      string `help:"Why, for the audit trail."`
 	SecretStdin bool   `name:"secret-stdin" help:"Read the new signing secret, which the sender has already, from standard input."`
 }
 
@@ -72,6 +73,7 @@ func (c *keyRotateCmd) Run(ctx context.Context, a app) error {
 
 // rotation reads the flags, and the secret on standard input.
 func (c *keyRotateCmd) rotation(a app) (r keyring.Rotation, err error) {
+	r.Reason = c.Reason
 	if c.What != "all" {
 		r.What = keyring.What(strings.ReplaceAll(c.What, "-", "_"))
 	}

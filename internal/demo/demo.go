@@ -121,12 +121,12 @@ func (f *filler) addKeys(ctx context.Context) ([]sender, error) {
 		s := sender{profile: p, key: issued.Key, addresses: f.addresses()}
 		s.createdAt = f.now.Add(-time.Duration(p.age*24*float64(time.Hour)) - time.Duration(f.random.IntN(8*3600))*time.Second)
 		if p.rotated > 0 {
-			if _, err := f.keys.Rotate(ctx, f.by, issued.Key.ID, keyring.Rotation{Overlap: 24 * time.Hour}); err != nil {
+			if _, err := f.keys.Rotate(ctx, f.by, issued.Key.ID, keyring.Rotation{Overlap: 24 * time.Hour, Reason: "yearly rotation"}); err != nil {
 				return nil, err
 			}
 		}
 		if p.inactive {
-			if _, err := f.keys.Deactivate(ctx, f.by, issued.Key.ID); err != nil {
+			if _, err := f.keys.Deactivate(ctx, f.by, issued.Key.ID, "not used any more"); err != nil {
 				return nil, err
 			}
 		}

@@ -90,7 +90,7 @@ func (l *life) step() {
 	case 8:
 		_, err = l.world.keys.Edit(ctx, by, l.key(), l.draft(name))
 	case 9:
-		if _, err = l.world.keys.Deactivate(ctx, by, l.key()); err == nil && l.random.IntN(2) == 0 {
+		if _, err = l.world.keys.Deactivate(ctx, by, l.key(), ""); err == nil && l.random.IntN(2) == 0 {
 			_, err = l.world.keys.Reactivate(ctx, by, l.key())
 		}
 	case 10:

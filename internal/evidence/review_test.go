@@ -34,7 +34,7 @@ func TestReviewIsTheSameWheneverItIsMade(t *testing.T) {
 	span := until()
 	first, file := w.review(w.ada, span)
 	w.verify("made at once", file, "ok, 1 keys")
-	if _, err := w.keys.Deactivate(t.Context(), w.ada, key.ID); err != nil {
+	if _, err := w.keys.Deactivate(t.Context(), w.ada, key.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	w.join("Cleo", "admin")
@@ -114,7 +114,7 @@ func TestAnswers(t *testing.T) {
 	ctx := t.Context()
 	ben, cleo, dan := w.join("Ben", "member"), w.join("Cleo", "member"), w.join("Dan", "auditor")
 	bens, adas, old := w.issue(ben, "Ben's"), w.issue(w.ada, "Ada's"), w.issue(w.ada, "Old")
-	if _, err := w.keys.Deactivate(ctx, w.ada, old.ID); err != nil {
+	if _, err := w.keys.Deactivate(ctx, w.ada, old.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	id, _ := w.review(w.ada, until())

@@ -223,11 +223,11 @@ func (m *machine) toggle(r *rapid.T) {
 		return
 	}
 	key := m.keys[id]
-	act := m.keyring.Reactivate
+	ctx, by := context.Background(), command.In(key.workspace)
+	_, err := m.keyring.Reactivate(ctx, by, id)
 	if key.active {
-		act = m.keyring.Deactivate
+		_, err = m.keyring.Deactivate(ctx, by, id, "")
 	}
-	_, err := act(context.Background(), command.In(key.workspace), id)
 	m.must(r, err)
 	key.active = !key.active
 }

@@ -28,7 +28,7 @@ func TestAnswers(t *testing.T) {
 	fenced := s.issue(keyring.Draft{Name: "fenced", AllowedCIDRs: []string{"192.0.2.0/24"}})
 	pointed := s.issue(keyring.Draft{Name: "pointed", RefPointer: "/event/id"})
 	off := s.issue(keyring.Draft{Name: "off"})
-	if _, err := s.keys.Deactivate(t.Context(), s.by, off.Key.ID); err != nil {
+	if _, err := s.keys.Deactivate(t.Context(), s.by, off.Key.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	apiKey, secret := open.APIKey.Reveal(), open.Secret.Reveal()
@@ -184,7 +184,7 @@ func TestOne401(t *testing.T) {
 	good := s.issue(keyring.Draft{Name: "good"})
 	off := s.issue(keyring.Draft{Name: "off"})
 	old := s.issue(keyring.Draft{Name: "old"})
-	if _, err := s.keys.Deactivate(t.Context(), s.by, off.Key.ID); err != nil {
+	if _, err := s.keys.Deactivate(t.Context(), s.by, off.Key.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	s.exec(`UPDATE webhook_keys SET expires_at = now() - interval '1 second' WHERE id = $1`, old.Key.ID)

@@ -112,7 +112,7 @@ func TestLeakedReasons(t *testing.T) {
 	for _, k := range []keyring.Issued{key, gitlab, basic, github, off} {
 		s.leak(k)
 	}
-	if _, err := s.keys.Deactivate(t.Context(), s.by, off.Key.ID); err != nil {
+	if _, err := s.keys.Deactivate(t.Context(), s.by, off.Key.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	body, workspace := "x", s.workspace.String()

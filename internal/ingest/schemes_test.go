@@ -80,7 +80,7 @@ func TestSchemes(t *testing.T) {
 	other.by.WorkspaceID = other.workspace
 	for _, name := range everyScheme {
 		o, foreign, off := s.ofScheme(name), other.ofScheme(name), s.ofScheme(name)
-		if _, err := s.keys.Deactivate(t.Context(), s.by, off.key.Key.ID); err != nil {
+		if _, err := s.keys.Deactivate(t.Context(), s.by, off.key.Key.ID, ""); err != nil {
 			t.Fatal(err)
 		}
 		bare := s.ofScheme(map[bool]string{true: signature.Shopify, false: signature.GitHub}[o.scheme == signature.GitHub])

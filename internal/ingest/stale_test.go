@@ -48,7 +48,7 @@ func TestDeactivatedEverywhere(t *testing.T) {
 		for range 4 {
 			<-accepted
 		}
-		if _, err := one.keys.Deactivate(t.Context(), one.by, key.Key.ID); err != nil {
+		if _, err := one.keys.Deactivate(t.Context(), one.by, key.Key.ID, ""); err != nil {
 			t.Fatal(err)
 		}
 		confirmed.Store(true)

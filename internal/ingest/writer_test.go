@@ -143,7 +143,7 @@ func TestDeactivation(t *testing.T) {
 			}
 		})
 	}
-	if _, err := s.keys.Deactivate(t.Context(), s.by, key.Key.ID); err != nil {
+	if _, err := s.keys.Deactivate(t.Context(), s.by, key.Key.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	confirmed.Store(true)

@@ -101,7 +101,7 @@ func TestBatchDeactivates(t *testing.T) {
 	used("idle", "40 days")
 	used("awakes", "40 days")
 	stop := func(name string) {
-		if _, err := w.keys.Deactivate(t.Context(), w.ada, keys[name].ID); err != nil {
+		if _, err := w.keys.Deactivate(t.Context(), w.ada, keys[name].ID, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -148,7 +148,7 @@ func TestBatchUndo(t *testing.T) {
 		w.issue(t, w.ada, name)
 	}
 	all, _ := w.keys.List(t.Context(), w.ada.WorkspaceID)
-	if _, err := w.keys.Deactivate(t.Context(), w.ada, all[3].ID); err != nil {
+	if _, err := w.keys.Deactivate(t.Context(), w.ada, all[3].ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	id := w.choose(t, w.ada, keyring.BatchDeactivate, keyring.Filter{})
@@ -283,7 +283,7 @@ func TestBatchTogether(t *testing.T) {
 	}
 	work.Go(func() {
 		for i := len(keys) - 1; i >= 0; i-- {
-			if _, err := w.keys.Deactivate(context.Background(), w.ada, keys[i].ID); err != nil {
+			if _, err := w.keys.Deactivate(context.Background(), w.ada, keys[i].ID, ""); err != nil {
 				t.Error(err)
 			}
 		}

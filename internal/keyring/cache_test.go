@@ -105,7 +105,7 @@ func TestCacheHears(t *testing.T) {
 		}
 	}
 	remember()
-	if _, err := w.keys.Deactivate(t.Context(), w.ada, issued.Key.ID); err != nil {
+	if _, err := w.keys.Deactivate(t.Context(), w.ada, issued.Key.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	forgotten("a deactivation")

@@ -111,7 +111,7 @@ func TestEndingOverlaps(t *testing.T) {
 	rotate("in a week", 7*24*time.Hour)
 	rotate("at once", 0)
 	off := rotate("deactivated", time.Hour)
-	if _, err := w.keys.Deactivate(t.Context(), w.ada, off.ID); err != nil {
+	if _, err := w.keys.Deactivate(t.Context(), w.ada, off.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	for workspace, want := range map[uuid.UUID]int{w.ada.WorkspaceID: 2, uuid.Nil: 2, other.WorkspaceID: 0} {

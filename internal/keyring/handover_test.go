@@ -277,7 +277,7 @@ func TestHandOverEnds(t *testing.T) {
 	w.wantTrail(t, key.ID, "user key.handover_made")
 
 	key, link, token = newLink("deactivated")
-	if _, err := w.keys.Deactivate(t.Context(), w.ada, key.ID); err != nil {
+	if _, err := w.keys.Deactivate(t.Context(), w.ada, key.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.keys.TakeHandover(t.Context(), visitor, link.ID, token, ""); kindOf(err) != fault.Conflict {

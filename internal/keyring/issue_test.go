@@ -210,7 +210,7 @@ func TestForeignWorkspace(t *testing.T) {
 			_, err := w.keys.Edit(ctx, mallory, id, keyring.Draft{Name: "mine"})
 			return err
 		},
-		"Deactivate":   func(id uuid.UUID) error { _, err := w.keys.Deactivate(ctx, mallory, id); return err },
+		"Deactivate":   func(id uuid.UUID) error { _, err := w.keys.Deactivate(ctx, mallory, id, ""); return err },
 		"Reactivate":   func(id uuid.UUID) error { _, err := w.keys.Reactivate(ctx, mallory, id); return err },
 		"ConfirmSaved": func(id uuid.UUID) error { return w.keys.ConfirmSaved(ctx, mallory, id) },
 	} {

@@ -109,7 +109,7 @@ func TestReportWhatIsThere(t *testing.T) {
 	}
 	w.wantStates(t, key, "after what was refused", map[string]keyring.State{"api_key 1": valid, "secret 1": valid})
 
-	if _, err := w.keys.Deactivate(t.Context(), w.ada, key); err != nil {
+	if _, err := w.keys.Deactivate(t.Context(), w.ada, key, ""); err != nil {
 		t.Fatal(err)
 	}
 	w.reportLeak(t, key)

@@ -2,6 +2,7 @@ package keyring_test
 
 import (
 	"crypto/sha256"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ func TestDeactivateAndReactivate(t *testing.T) {
 	w := newWorld(t)
 	key := w.issue(t, w.ada, "billing").Key
 	for i := range 2 { // the second time changes nothing and records nothing
-		if changed, err := w.keys.Deactivate(t.Context(), w.ada, key.ID); err != nil || changed != (i == 0) {
+		if changed, err := w.keys.Deactivate(t.Context(), w.ada, key.ID, ""); err != nil || changed != (i == 0) {
 			t.Fatalf("Deactivate = %v, %v", changed, err)
 		}
 	}
@@ -37,6 +38,36 @@ func TestDeactivateAndReactivate(t *testing.T) {
 	want := []audit.Action{audit.KeyCreated, audit.CredentialsShown, audit.KeyDeactivated, audit.KeyReactivated}
 	if diff := cmp.Diff(want, w.actions(t, w.ada)); diff != "" {
 		t.Errorf("audit trail (-want +got):\n%s", diff)
+	}
+}
+
+// TestReasons: why a key was stopped or rotated is in the trail, as one line.
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := w.issue(t, w.ada, "billing").Key
+	for reason, wrong := range map[string]bool{strings.Repeat("é", 201): true, "right \u202eto left": true, "a\x00b": true, "a\xffb": true, strings.Repeat("é", 200): false} {
+		_, rotated := w.keys.Rotate(t.Context(), w.ada, key.ID, keyring.Rotation{What: keyring.Both, Reason: reason})
+		_, stopped := w.keys.Deactivate(t.Context(), w.ada, key.ID, reason)
+		for _, err := range []error{rotated, stopped} {
+			if f, _ := fault.Of(err); wrong != (err != nil) || wrong && (f == nil || f.Field != "reason") {
+				t.Errorf("the reason %.20q: %v", reason, err)
+			}
+		}
+	}
+	if _, err := w.keys.Reactivate(t.Context(), w.ada, key.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.keys.Rotate(t.Context(), w.ada, key.ID, keyring.Rotation{What: keyring.APIKeyOnly, Reason: " yearly\n rotation "}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.keys.Deactivate(t.Context(), w.ada, key.ID, "system retired"); err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	err := w.Raw().Select(&reasons, `SELECT after::jsonb->>'reason' FROM audit_log WHERE target_id = $1 AND action IN ('key.rotated', 'key.deactivated') ORDER BY seq`, key.ID.String())
+	if want := []string{strings.Repeat("é", 200), strings.Repeat("é", 200), "yearly rotation", "system retired"}; err != nil || !slices.Equal(reasons, want) {
+		t.Errorf("the trail gives the reasons %q, %v", reasons, err)
 	}
 }
 
@@ -64,7 +95,7 @@ func TestOnesOwn(t *testing.T) {
 		{w.newPerson(t, ws, "Ines", "auditor"), false},
 	} {
 		_, errEdit := w.keys.Edit(t.Context(), tt.by, issued.Key.ID, keyring.Draft{Name: "by " + tt.by.Label, OwnerID: &tomasz.UserID})
-		_, errOff := w.keys.Deactivate(t.Context(), tt.by, issued.Key.ID)
+		_, errOff := w.keys.Deactivate(t.Context(), tt.by, issued.Key.ID, "")
 		_, errOn := w.keys.Reactivate(t.Context(), tt.by, issued.Key.ID)
 		for _, err := range []error{errEdit, errOff, errOn} {
 			f, _ := fault.Of(err)

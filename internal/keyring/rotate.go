@@ -42,6 +42,7 @@ type Rotation struct {
 	Secret  string        // that the sender has already; "": Keyhook makes one
 	Nonce   string        // of a form, which rotates once
 	Seen    int           // how many credentials the key had, as the form told; 0: any number
+	Reason  string        // for the trail; "": none
 	Renew   bool          // the old ones were reported as leaked: there is nothing to replace
 }
 
@@ -53,6 +54,7 @@ type Rotated struct {
 	Ended int        // credentials of an earlier overlap that stopped with this
 
 	Renewed bool // there were no old ones: they leaked
+	reason  string
 }
 
 var (
@@ -67,6 +69,10 @@ func (s *Store) Rotate(ctx context.Context, by audit.Actor, id uuid.UUID, r Rota
 	if err := checkNonce(r.Nonce); err != nil {
 		return Rotated{}, err
 	}
+	reason, err := readReason(r.Reason)
+	if err != nil {
+		return Rotated{}, err
+	}
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		before, err := lock(ctx, tx, by, id)
 		if err != nil {
@@ -79,6 +85,7 @@ func (s *Store) Rotate(ctx context.Context, by audit.Actor, id uuid.UUID, r Rota
 		if done, err = s.plan(before, held, at, r); err != nil {
 			return err
 		}
+		done.reason = reason
 		if err := s.claim(ctx, tx, by, r.Nonce, id, done.What); err != nil {
 			return err
 		}
@@ -265,6 +272,9 @@ func recordRotated(ctx context.Context, tx *sqlx.Tx, by audit.Actor, before Key,
 		action = audit.KeyRenewed
 	} else {
 		is["rotated"], is["overlap_ends"] = string(done.What), "now"
+	}
+	if done.reason != "" {
+		is["reason"] = done.reason
 	}
 	if done.Until != nil {
 		is["overlap_ends"] = done.Until.UTC().Format(time.RFC3339)

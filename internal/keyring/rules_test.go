@@ -115,7 +115,7 @@ func TestTwoEditors(t *testing.T) {
 	}
 	// What is no part of the form makes it no older.
 	w.rotate(t, key.ID, keyring.Rotation{Overlap: day})
-	if _, err := w.keys.Deactivate(t.Context(), w.ada, key.ID); err != nil {
+	if _, err := w.keys.Deactivate(t.Context(), w.ada, key.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	w.Raw().MustExec(`UPDATE webhook_keys SET last_used_at = now()`)

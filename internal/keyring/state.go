@@ -13,18 +13,35 @@ import (
 	"keyhook/internal/fault"
 )
 
+// maxReason is how long a reason may be, in characters.
+const maxReason = 200
+
+// readReason returns why somebody does something, as the trail keeps it; "" is none.
+func readReason(text string) (string, error) {
+	var c check
+	text = c.line("reason", "The reason", text, maxReason)
+	if len(c) > 0 {
+		return "", c[0]
+	}
+	return text, nil
+}
+
 // Deactivate makes a key stop working. Once it has returned, no request that
-// starts later is accepted. It reports whether the key was active.
-func (s *Store) Deactivate(ctx context.Context, by audit.Actor, id uuid.UUID) (changed bool, err error) {
-	return s.setActive(ctx, by, id, false, audit.KeyDeactivated)
+// starts later is accepted. It reports whether the key was active. The reason, if
+// there is one, is kept in the trail.
+func (s *Store) Deactivate(ctx context.Context, by audit.Actor, id uuid.UUID, reason string) (changed bool, err error) {
+	if reason, err = readReason(reason); err != nil {
+		return false, err
+	}
+	return s.setActive(ctx, by, id, false, audit.KeyDeactivated, reason)
 }
 
 // Reactivate undoes Deactivate. An expired key stays expired.
 func (s *Store) Reactivate(ctx context.Context, by audit.Actor, id uuid.UUID) (changed bool, err error) {
-	return s.setActive(ctx, by, id, true, audit.KeyReactivated)
+	return s.setActive(ctx, by, id, true, audit.KeyReactivated, "")
 }
 
-func (s *Store) setActive(ctx context.Context, by audit.Actor, id uuid.UUID, active bool, action audit.Action) (changed bool, err error) {
+func (s *Store) setActive(ctx context.Context, by audit.Actor, id uuid.UUID, active bool, action audit.Action, reason string) (changed bool, err error) {
 	const update = `UPDATE webhook_keys SET is_active = $3 WHERE workspace_id = $1 AND id = $2`
 	err = s.db.InTx(ctx, func(tx *sqlx.Tx) error {
 		key, err := lock(ctx, tx, by, id)
@@ -35,7 +52,11 @@ func (s *Store) setActive(ctx context.Context, by audit.Actor, id uuid.UUID, act
 			return err
 		}
 		changed = true
-		return record(ctx, tx, by, action, key, audit.Fields{"active": !active}, audit.Fields{"active": active})
+		after := audit.Fields{"active": active}
+		if reason != "" {
+			after["reason"] = reason
+		}
+		return record(ctx, tx, by, action, key, audit.Fields{"active": !active}, after)
 	})
 	if err != nil {
 		return false, conflict(err, string(action))

@@ -115,7 +115,7 @@ func TestCommands(t *testing.T) {
 		if server != nil {
 			sendTo(t, dir, server, key)
 		}
-		if got := run("", "key", "deactivate", "--workspace", slug, id); got["changed"] != true {
+		if got := run("", "key", "deactivate", "--workspace", slug, "--reason", "not used any more", id); got["changed"] != true {
 			t.Errorf("key deactivate: %v", got)
 		}
 		if got := run("", "key", "deactivate", "--workspace", slug, id); got["changed"] != false {
