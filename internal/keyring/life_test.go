@@ -58,7 +58,7 @@ func TestReasons(t *testing.T) {
 	if _, err := w.keys.Reactivate(t.Context(), w.ada, key.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.keys.Rotate(t.Context(), w.ada, key.ID, keyring.Rotation{What: keyring.APIKeyOnly, Reason: " yearly\n rotation "}); err != nil {
+	if _, err := w.keys.Rotate(t.Context(), w.ada, key.ID, keyring.Rotation{What: keyring.APIKeyOnly, Reason: " yearly   rotation "}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.keys.Deactivate(t.Context(), w.ada, key.ID, "system retired"); err != nil {
