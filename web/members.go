@@ -51,13 +51,12 @@ func (s *Server) showMembers(w http.ResponseWriter, r *http.Request, m account.M
 	if err != nil {
 		return err
 	}
-	page := views.MembersPage{Page: frame, CanLeave: m.Role != account.Owner, CanGive: m.Can(account.DeleteWorkspace)}
+	page := views.MembersPage{Page: frame, CanLeave: canLeave(m, members), CanGive: m.Can(account.DeleteWorkspace)}
 	manages := m.Can(account.ManageMembers)
 	for _, member := range members {
 		row := memberRow(member, m)
 		row.Made, row.Answers = held[member.User.ID].Made, held[member.User.ID].Answers
 		page.Rows = append(page.Rows, row)
-		page.CanLeave = page.CanLeave || member.Role == account.Owner && !row.You && !row.Disabled
 	}
 	for _, i := range invitations {
 		page.Invited = append(page.Invited, views.InvitationRow{
@@ -175,10 +174,14 @@ func (s *Server) askToLeave(w http.ResponseWriter, r *http.Request, m account.Me
 	if err != nil {
 		return err
 	}
-	others := slices.ContainsFunc(members, func(other account.Member) bool {
+	return render(w, r, http.StatusOK, views.Leave(views.LeavePage{Page: frame, Answers: held[m.User.ID].Answers, LastOwner: !canLeave(m, members)}))
+}
+
+// canLeave reports whether a workspace with these members has an owner without m.
+func canLeave(m account.Member, members []account.Member) bool {
+	return m.Role != account.Owner || slices.ContainsFunc(members, func(other account.Member) bool {
 		return other.Role == account.Owner && other.User.ID != m.User.ID && other.User.DisabledAt == nil
 	})
-	return render(w, r, http.StatusOK, views.Leave(views.LeavePage{Page: frame, Answers: held[m.User.ID].Answers, LastOwner: m.Role == account.Owner && !others}))
 }
 
 func (s *Server) leave(w http.ResponseWriter, r *http.Request, m account.Member) error {

@@ -43,8 +43,8 @@ func inspectAudit(t *testing.T, console inUse) {
 		t.Fatal(err)
 	}
 	if !eval[bool](p, `(() => { const seen = (s) => getComputedStyle(document.querySelector(s)).display !== "none";
-		return seen(".hash-full") && seen(".print-only") && !seen(".hash-short") && !seen("#outside") && !seen(".side") && !seen(".audit-more"); })()`) {
-		t.Error("in print the full hashes are missing, or what is no use there is not")
+		return seen(".hash-full") && seen(".print-only") && !seen(".hash-short") && !seen("#outside") && !seen(".side") && !seen(".audit-more") && getComputedStyle(document.body).page === "trail"; })()`) {
+		t.Error("in print the full hashes are missing, or what is no use there is not, or a page is left free before it")
 	}
 	p.shoot("audit-print")
 }

@@ -7,8 +7,7 @@ import "testing"
 func inspectEvidence(t *testing.T, console inUse) {
 	p := console.signedIn(t)
 	key := console.key(p, busiest)
-	p.inspectAll(sight{"passport", key + "/passport"})
-	p.open(console.at("/reviews"))
+	p.inspectAll(sight{"passport", key + "/passport"}, sight{"reviews", console.at("/reviews")})
 	p.fill("input[name=covers]", "2026-Q9")
 	p.follow(".page form [type=submit]")
 	p.inspect("reviews-error")
