@@ -6,9 +6,9 @@ SHELL := bash
 TOOL    := go tool -modfile=tools.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# PostgreSQL shares the machine with the tests: two packages at a time, and those in
-# Chromium, which keep two cores busy, by themselves.
-TEST    := go test -timeout 40m -p 2
+# One package at a time: its tests run side by side and share the machine with PostgreSQL
+# and Chromium; two packages took a quarter longer than one after the other.
+TEST    := go test -timeout 40m -p 1
 # The providers' own libraries, which the signatures are held against: a module of
 # its own, so that they are no part of Keyhook's.
 ORACLE  := internal/signature/oracle
@@ -36,6 +36,7 @@ test: setup-test ## set up what is missing and run every test, the browser's too
 	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); folder=$$(scripts/testfolder) || exit 1; \
 	  export GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$$folder; \
 	  case $$folder in /dev/shm/keyhook-tests-*) trap "rm -rf $$folder" EXIT ;; esac; \
+	  go build ./... || exit 1; \
 	  failed=0; $(TEST) $$(go list ./... | grep -v /e2e$$) || failed=1; $(TEST) ./cmd/keyhook/e2e || failed=1; \
 	  (cd $(ORACLE) && $(TEST) ./...) || failed=1; exit $$failed
 
