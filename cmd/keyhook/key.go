@@ -160,7 +160,11 @@ type keyDeactivateCmd struct {
 // Run deactivates a key.
 func (c *keyDeactivateCmd) Run(ctx context.Context, a app) error {
 	deactivate := func(s *keyring.Store, ctx context.Context, by audit.Actor, id uuid.UUID) (bool, error) {
-		return s.Deactivate(ctx, by, id, c.Reason)
+		changed, err := s.Deactivate(ctx, by, id, c.Reason)
+		if f, known := fault.Of(err); err != nil && known && f.Kind == fault.Invalid {
+			return false, &usageError{err}
+		}
+		return changed, err
 	}
 	return c.change(ctx, a, c.ID, "key", "deactivated", deactivate)
 }

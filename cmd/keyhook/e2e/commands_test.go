@@ -115,6 +115,11 @@ func TestCommands(t *testing.T) {
 		if server != nil {
 			sendTo(t, dir, server, key)
 		}
+		for _, action := range []string{"deactivate", "rotate"} {
+			if got := command(t, dir, "", nil, "key", action, "--workspace", slug, "--reason", strings.Repeat("x", 201), id); got.code != 2 || !strings.Contains(got.err, "longer than 200 characters") {
+				t.Errorf("key %s with a long reason: code %d: %s", action, got.code, got.err)
+			}
+		}
 		if got := run("", "key", "deactivate", "--workspace", slug, "--reason", "not used any more", id); got["changed"] != true {
 			t.Errorf("key deactivate: %v", got)
 		}
