@@ -21,7 +21,6 @@ func TestDatabaseGoesAway(t *testing.T) {
 	through, door := direct.Behind()
 	s := newStageOn(t, through, func(c *web.Config) { c.TailCheck = 50 * time.Millisecond })
 	s.raw = direct.Raw()
-	s.rawOnce.Do(func() {})
 	s.runs()
 	s.Raw().MustExec(`INSERT INTO deliveries (id, workspace_id, auth_method, outcome, status, endpoint, address, received_at)
 		SELECT (left(uuid_floor(now() - interval '1 hour')::text, 24) || lpad(to_hex(n), 12, '0'))::uuid, $1, 'none', 'refused', 401, '/hooks', '192.0.2.1', now()

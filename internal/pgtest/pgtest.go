@@ -25,37 +25,41 @@ import (
 	"keyhook/migrations"
 )
 
-// A Database is one test's own. It is dropped when the test ends.
+// A Database is one test's own. Nothing in it outlives the test.
 type Database struct {
 	URL string // opens it as a superuser
 
-	t testing.TB
+	t    testing.TB
+	slot *slot // nil: nobody has it afterwards
+	lock sync.Mutex
+	raw  *sqlx.DB
+	used map[string]int // of the slot's pools
 }
 
 // New returns an empty database with Keyhook's schema.
 func New(t testing.TB) *Database {
 	t.Helper()
-	return create(t, func() (string, error) { return template() })
+	s, err := takeSlot()
+	if err != nil {
+		t.Fatalf("pgtest: %v", err) // never Skip: a test that did not run is not a pass
+	}
+	t.Cleanup(func() {
+		if err := s.giveBack(); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	return &Database{URL: urlOf(s.name), t: t, slot: s, raw: s.raw, used: map[string]int{}}
 }
 
 // NewEmpty returns a database without a schema.
 func NewEmpty(t testing.TB) *Database {
 	t.Helper()
-	return create(t, func() (string, error) { return "template0", nil })
-}
-
-func create(t testing.TB, from func() (string, error)) *Database {
-	t.Helper()
-	original, err := from()
-	if err != nil {
-		t.Fatalf("pgtest: %v", err) // never Skip: a test that did not run is not a pass
-	}
 	name := newName()
-	if err := admin(fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s STRATEGY FILE_COPY", name, original)); err != nil {
+	if err := copyOf(name, "template0"); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := admin("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+		if err := drop(name); err != nil {
 			t.Errorf("pgtest: %v", err)
 		}
 	})
@@ -63,8 +67,8 @@ func create(t testing.TB, from func() (string, error)) *Database {
 }
 
 // Console returns a pool with the console's rights, for all workspaces unless a
-// context says otherwise; Ingestion and Maintenance likewise. They are closed when
-// the test ends, and more patient than the program's, for tests share their machine.
+// context says otherwise; Ingestion and Maintenance likewise. Each call returns
+// another one. They are more patient than the program's, for tests share their machine.
 func (d *Database) Console() *postgres.DB { return d.open(everywhere, postgres.Console.Patient()) }
 
 func (d *Database) Ingestion() *postgres.DB   { return d.open(everywhere, postgres.Ingestion.Patient()) }
@@ -84,23 +88,51 @@ var everywhere = postgres.Everywhere(context.Background())
 
 func (d *Database) open(ctx context.Context, purpose postgres.Purpose) *postgres.DB {
 	d.t.Helper()
-	db, err := postgres.Open(ctx, d.URL, purpose)
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	open := func() (*postgres.DB, error) { return postgres.Open(ctx, d.URL, purpose) }
+	var db *postgres.DB
+	var err error
+	if d.slot == nil {
+		db, err = open()
+	} else {
+		key := fmt.Sprint(purpose, ctx == everywhere)
+		db, err = d.slot.pool(key, d.used[key], open)
+		d.used[key]++
+	}
 	if err != nil {
 		d.t.Fatalf("pgtest: %v", err)
 	}
-	d.t.Cleanup(func() { db.Close() })
+	if d.slot == nil {
+		d.t.Cleanup(func() { db.Close() })
+	}
 	return db
 }
 
-// Raw returns a superuser's plain pool, to look at rows and to tamper with them.
+// Raw returns a superuser's plain pool, to look at rows and to tamper with them. It is
+// the same one each time.
 func (d *Database) Raw() *sqlx.DB {
 	d.t.Helper()
-	db, err := postgres.Connect(context.Background(), d.URL)
-	if err != nil {
-		d.t.Fatalf("pgtest: %v", err)
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	if d.raw == nil {
+		db, err := connect(d.URL)
+		if err != nil {
+			d.t.Fatalf("pgtest: %v", err)
+		}
+		d.t.Cleanup(func() { db.Close() })
+		d.raw = db
 	}
-	d.t.Cleanup(func() { db.Close() })
-	return sqlx.NewDb(db, "postgres")
+	return d.raw
+}
+
+func connect(url string) (*sqlx.DB, error) {
+	db, err := postgres.Connect(context.Background(), url)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(16)
+	return sqlx.NewDb(db, "postgres"), nil
 }
 
 // Box returns master keys of the test's own.
@@ -217,6 +249,12 @@ var administration = sync.OnceValues(func() (*sql.DB, error) {
 	}
 	return db, err
 })
+
+func copyOf(name, original string) error {
+	return admin(fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s STRATEGY FILE_COPY", name, original))
+}
+
+func drop(name string) error { return admin("DROP DATABASE " + name + " WITH (FORCE)") }
 
 func admin(statement string) error {
 	db, err := administration()
