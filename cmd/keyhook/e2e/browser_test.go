@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
@@ -51,6 +52,21 @@ func (b *browser) tab() *tab {
 		b.t.Fatal(err)
 	}
 	return p
+}
+
+// hide puts the tab into the background, where nothing is painted.
+func (p *tab) hide() {
+	p.t.Helper()
+	window, err := chromedp.Call(p.ctx, cdpbrowser.GetWindowForTarget, cdpbrowser.GetWindowForTargetParams{})
+	if err == nil {
+		_, err = chromedp.Call(p.ctx, cdpbrowser.SetWindowBounds, cdpbrowser.SetWindowBoundsParams{WindowID: window.WindowID, Bounds: &cdpbrowser.Bounds{WindowState: cdpbrowser.WindowStateMinimized}})
+	}
+	if err == nil { // or it would still count as seen
+		_, err = chromedp.Call(p.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: false})
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *tab) note(event any) {

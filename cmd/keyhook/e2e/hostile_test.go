@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -91,14 +92,8 @@ func TestHostileTexts(t *testing.T) {
 	twin := server.newArena("Plain", texts, harmless)
 
 	tab := openBrowser(t).tab()
-	dialogs := 0
-	if err := chromedp.Listen(tab.ctx, func(event any) {
-		if _, ok := event.(*page.EventJavascriptDialogOpening); ok {
-			dialogs++
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
+	tab.hide() // a dialog is told of all the same, see TestHostileLookFinds
+	dialogs := tab.countDialogs()
 	tab.open(server.url + "/sign-in")
 	tab.signIn()
 	l := look{tab, hostile, twin, texts, map[string]string{}}
@@ -107,8 +102,8 @@ func TestHostileTexts(t *testing.T) {
 	l.atDeliveries()
 	l.atForms()
 	tab.quiet()
-	if dialogs > 0 {
-		t.Errorf("%d dialogs were opened", dialogs)
+	if n := dialogs(); n > 0 {
+		t.Errorf("%d dialogs were opened", n)
 	}
 	if strings.Contains(server.log(), "a browser refused part of a page") {
 		t.Errorf("a browser reported what the policy forbids:\n%s", server.log())
@@ -261,4 +256,25 @@ func TestHostileLookFinds(t *testing.T) {
 			t.Errorf("%s was not found", name)
 		}
 	}
+	dialogs := p.countDialogs()
+	eval[bool](p, `alert(1), true`)
+	if n := dialogs(); n != 1 {
+		t.Errorf("one dialog is %d", n)
+	}
+}
+
+// countDialogs begins to count the dialogs that pages open, and returns what tells
+// their number.
+func (p *tab) countDialogs() func() int {
+	p.t.Helper()
+	var n atomic.Int64
+	err := chromedp.Listen(p.ctx, func(event any) {
+		if _, ok := event.(*page.EventJavascriptDialogOpening); ok {
+			n.Add(1)
+		}
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return func() int { return int(n.Load()) }
 }
