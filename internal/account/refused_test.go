@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"keyhook/internal/account"
 	"keyhook/internal/audit"
@@ -127,5 +128,32 @@ func TestRightPasswordIsNoFailure(t *testing.T) {
 	}
 	if n := i.count(t, `SELECT count(*) FROM sign_in_failures WHERE blocked_until > now()`); n != 0 {
 		t.Errorf("%d are blocked", n)
+	}
+}
+
+// TestTriesAtOnce: who signs in at the same moment as somebody else from there waits
+// for the other's turn, and is not taken for one who failed too often.
+func TestTriesAtOnce(t *testing.T) {
+	t.Parallel()
+	i := open(t)
+	ada := i.user(t, "ada@example.com", password)
+	i.guess(t, "203.0.113.9", "somebody@example.com")
+	other := i.raw.MustBegin()
+	defer other.Rollback()
+	other.MustExec(`SELECT FROM sign_in_failures FOR UPDATE`)
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := i.SignIn(t.Context(), from("203.0.113.9"), ada.Email, password, "test", "")
+		done <- err
+	}()
+	for i.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	other.MustExec(`UPDATE sign_in_failures SET failures = failures + 1, blocked_until = clock_timestamp()`)
+	if err := other.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("signing in beside another = %v", err)
 	}
 }

@@ -72,14 +72,16 @@ const (
 // those who failed too often. A success is taken back by forgive, and a try that
 // told nothing by takeBack. The rows' locks
 // make tries at once take turns, so that a burst of guesses is worth no more than
-// one after the other. The times are the database's, shared by all instances.
+// one after the other. The times are the database's, shared by all instances; whether
+// a wait is over is asked of the clock, because the statement that had to wait for
+// another try's rows began before that one ended.
 func (s *Store) attempt(ctx context.Context, of subjects) error {
 	const begin = `
 		INSERT INTO sign_in_failures (subject, failures, first_at, last_at, blocked_until)
 		SELECT subject, 0, statement_timestamp(), statement_timestamp(), statement_timestamp() FROM unnest($1::text[]) AS subject ORDER BY subject
 		ON CONFLICT (subject) DO NOTHING`
 	const lock = `
-		SELECT greatest(0, extract(epoch FROM blocked_until - statement_timestamp()))
+		SELECT greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))
 		FROM sign_in_failures WHERE subject = ANY ($1) ORDER BY subject FOR UPDATE`
 	both := pq.Array([]string{of.pair, "address " + of.address})
 	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
