@@ -80,7 +80,11 @@ func openPrivate(ctx context.Context, c config.Database, need access, log *slog.
 	if err := makeDataDir(c.DataDir); err != nil {
 		return nil, err
 	}
-	server, err := pgembed.Start(ctx, pgembed.Config{Dir: dir, Bin: c.PGBin, Log: log})
+	var settings map[string]string
+	if need != own { // for as long as one command takes
+		settings = map[string]string{"autovacuum": "off"}
+	}
+	server, err := pgembed.Start(ctx, pgembed.Config{Dir: dir, Bin: c.PGBin, Log: log, Settings: settings})
 	if err != nil {
 		return nil, err
 	}

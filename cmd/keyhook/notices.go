@@ -124,7 +124,9 @@ func (n *notices) lookAtOverlaps(ctx context.Context, now time.Time) error {
 // trusted, and what is left of that at the end.
 func (h *house) noteForwards(ctx context.Context, log *slog.Logger) {
 	const name = "write down untrusted proxies"
-	every(ctx, time.Minute, log, name, h.hooks.WriteForwards)
+	c := chore{name, time.Minute, h.hooks.WriteForwards}
+	c.turn(ctx, log)
+	c.again(ctx, log)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := h.hooks.WriteForwards(last); err != nil {

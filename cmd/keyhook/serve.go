@@ -136,16 +136,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { h.rollup.Run(working) })
 	workers.Go(func() { h.noteForwards(working, log) })
 	workers.Go(func() { h.hear(working, db.direct, log) })
-	workers.Go(func() { every(working, time.Minute, log, "look for keys that need attention", h.notices.look) })
-	workers.Go(func() { every(working, time.Hour, log, "make partitions ahead", h.upkeep.EnsureWeeks) })
-	workers.Go(func() { every(working, 10*time.Minute, log, "forget what is past its time", h.forget) })
-	workers.Go(func() { every(working, time.Second, log, "erase payloads", h.upkeep.Erase) })
-	workers.Go(func() { every(working, time.Second, log, "erase deleted workspaces", h.estates.EraseDeleted) })
-	workers.Go(func() { every(working, 10*time.Minute, log, "sweep sessions", h.accounts.Sweep) })
-	workers.Go(func() { every(working, time.Minute, log, "forget unfinished imports", h.keys.SweepImports) })
-	workers.Go(func() { every(working, time.Minute, log, "sum refused sign-ins", h.accounts.SumRefused) })
-	workers.Go(func() { every(working, time.Minute, log, "sign a checkpoint", h.signing.hourly) })
-	workers.Go(func() { every(working, time.Second, log, "verify trails", h.verifier.Work) })
+	workers.Go(func() { h.keepUp(working, &workers, log) })
 	defer workers.Wait()
 	defer stopWork()
 
@@ -269,20 +260,6 @@ func (h *house) hear(ctx context.Context, url string, log *slog.Logger) {
 	err := postgres.Listen(ctx, url, keyring.ChangesChannel, h.cache.Hear, h.cache.ForgetAll)
 	if err != nil {
 		log.WarnContext(ctx, "changes of keys are not listened to", "err", err)
-	}
-}
-
-// every calls work at once and then again and again until ctx is done.
-func every(ctx context.Context, pause time.Duration, log *slog.Logger, name string, work func(context.Context) error) {
-	for {
-		if err := work(ctx); err != nil && ctx.Err() == nil {
-			log.ErrorContext(ctx, "upkeep", "work", name, "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
 	}
 }
 

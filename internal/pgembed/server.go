@@ -130,7 +130,7 @@ func (s *Server) launch(bin, data, sockets string, c Config, as *syscall.Credent
 	args := []string{"-D", data, "-k", sockets}
 	settings := map[string]string{
 		"listen_addresses": "", "unix_socket_permissions": "0700", "shared_buffers": "64MB", "max_connections": "60",
-		"jit": "off", "logging_collector": "off", "log_line_prefix": "%m ", "timezone": "UTC",
+		"max_logical_replication_workers": "0", "jit": "off", "logging_collector": "off", "log_line_prefix": "%m ", "timezone": "UTC",
 		"fsync": "on", "full_page_writes": "on", "log_statement": "none", "log_parameter_max_length_on_error": "0",
 	}
 	for key, value := range c.Settings {

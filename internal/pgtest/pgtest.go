@@ -131,8 +131,15 @@ func connect(url string) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(16)
-	return sqlx.NewDb(db, "postgres"), nil
+	raw := sqlx.NewDb(db, "postgres")
+	allow(raw)
+	return raw, nil
+}
+
+// allow sets how many connections a raw pool may have.
+func allow(raw *sqlx.DB) {
+	raw.SetMaxOpenConns(16)
+	raw.SetMaxIdleConns(16)
 }
 
 // Box returns master keys of the test's own.

@@ -136,6 +136,12 @@ func (s *slot) left(ctx context.Context) bool {
 
 // clean takes out what a test left. It fails if that is more than rows.
 func (s *slot) clean(ctx context.Context) error {
+	// Of the raw pool one connection is kept, without the settings that a test gave it.
+	s.raw.SetMaxIdleConns(1)
+	defer allow(s.raw)
+	if _, err := s.raw.ExecContext(ctx, `DISCARD ALL`); err != nil {
+		return err
+	}
 	schema, err := s.schema(ctx)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 // instance, wherever that listens and whatever it is called.
 func TestCommandsPrintTheAddressesOfServe(t *testing.T) {
 	t.Parallel()
-	dir := newDataDir(t)
+	dir := migratedDataDir(t)
 	server := serve(t, dir)
 	n := 0
 	check := func(public, hooks string, settings ...string) {

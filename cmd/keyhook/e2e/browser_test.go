@@ -34,13 +34,17 @@ type tab struct {
 
 func (b *browser) tab() *tab {
 	b.t.Helper()
-	ctx, closeTab := chromedp.NewContext(b.ctx)
-	b.t.Cleanup(closeTab)
-	p := &tab{t: b.t, ctx: ctx}
-	// The context of the first step is the tab's for its whole life: no limit on it.
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		b.t.Fatal(err)
+	ctx := b.ctx // has a tab itself: to open another one costs as much as a page
+	if b.tabs++; b.tabs > 1 {
+		var closeTab func()
+		ctx, closeTab = chromedp.NewContext(b.ctx)
+		b.t.Cleanup(closeTab)
+		// The context of the first step is the tab's for its whole life: no limit on it.
+		if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+			b.t.Fatal(err)
+		}
 	}
+	p := &tab{t: b.t, ctx: ctx}
 	if err := chromedp.Listen(ctx, p.note); err != nil {
 		b.t.Fatal(err)
 	}

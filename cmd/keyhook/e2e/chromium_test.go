@@ -21,6 +21,7 @@ type browser struct {
 	t       *testing.T
 	ctx     context.Context
 	profile string // its folder, if it is known
+	tabs    int    // that were asked for
 }
 
 // chromium finds the browser under the names that distributions give it; "" is none.

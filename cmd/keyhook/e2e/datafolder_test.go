@@ -11,7 +11,7 @@ import (
 func TestMakesTheDataFolder(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(newDataDir(t), "not", "there")
-	server := serve(t, dir, "DATABASE_URL="+newDatabase(t, startPostgres(t, nil), "first"))
+	server := serve(t, dir, "DATABASE_URL="+newDatabase(t, commonPostgres(t), "first"))
 	server.stop()
 	if info, err := os.Stat(filepath.Join(dir, "master.key")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the master key: %v, %v; want a file of mode 0600", info, err)

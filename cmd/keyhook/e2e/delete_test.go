@@ -11,7 +11,7 @@ import (
 func TestDeletingAWorkspaceTakesAsLongAsItTakes(t *testing.T) {
 	t.Parallel()
 	dir := newDataDir(t)
-	url := newDatabase(t, startPostgres(t, nil), "deleted")
+	url := newDatabase(t, commonPostgres(t), "deleted")
 	run := func(args ...string) {
 		t.Helper()
 		if got := command(t, dir, "", []string{"DATABASE_URL=" + url}, args...); got.code != 0 {

@@ -13,7 +13,7 @@ import (
 // What opens the link is then looked for everywhere that something is kept.
 func TestHandOver(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	admin, recipientBrowser := openBrowser(t).tab(), openBrowser(t)
 	recipient := recipientBrowser.tab()
 	admin.setUp(server.setupLink())

@@ -15,7 +15,7 @@ import (
 // the senders change nothing.
 func TestImportedSenders(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	var made struct {
 		ID string `json:"id"`
 	}

@@ -10,7 +10,7 @@ import (
 // database's own words, and is told of each wrong one before anything is started.
 func TestKeyRulesByCommand(t *testing.T) {
 	t.Parallel()
-	dir := newDataDir(t)
+	dir := migratedDataDir(t)
 	server := serve(t, dir)
 	server.run("copper-lantern-riverbank-42\n", "user", "create", "--email", "ada@example.com", "--name", "Ada", "--password-stdin")
 	var made struct {

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -183,12 +184,13 @@ func (s *storm) rage() {
 	}
 }
 
+var loopbacks atomic.Int32 // that were given away
+
 // freeAddress returns an address that the program can have again after each kill:
-// on a loopback of its own, so that no connection from the usual one takes the
-// port meanwhile.
+// on a loopback of its own, so that nobody else takes the port meanwhile.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.2:0")
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.%d.2:0", loopbacks.Add(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +291,7 @@ func eventsOf(t *testing.T, url, query string) (rows []storedEvent) {
 // TestStormCatches: what TestKilledUnderLoad looks for is found in two designs
 // that have it: writes without a transaction, and looking before inserting.
 func TestStormCatches(t *testing.T) {
-	database := startPostgres(t, nil)
+	database := commonPostgres(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

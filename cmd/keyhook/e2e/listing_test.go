@@ -16,7 +16,7 @@ var listings = [][]string{{"user", "list"}, {"workspace", "list"}, {"key", "list
 func TestListingMakesNothing(t *testing.T) {
 	t.Parallel()
 	dir := newDataDir(t)
-	url := newDatabase(t, startPostgres(t, nil), "listed")
+	url := newDatabase(t, commonPostgres(t), "listed")
 	for _, args := range listings {
 		if got := command(t, dir, "", nil, args...); got.code != 1 || !strings.Contains(got.err, "no database in "+dir) {
 			t.Errorf("without a database: keyhook %v: %+v", args, got)

@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	endShared()
+	endCommon()
 	os.RemoveAll(dir)
 	os.RemoveAll(migrated.dir)
 	os.Exit(code)
@@ -62,15 +63,20 @@ type program struct {
 // newDataDir makes a folder that PostgreSQL's user can get through to.
 func newDataDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "keyhook-e2e-data-")
+	dir, err := makeDataDir()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
+}
+
+func makeDataDir() (string, error) {
+	dir, err := os.MkdirTemp("", "keyhook-e2e-data-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o711)
 }
 
 // migrated is a data folder that was started once, to be copied.
@@ -86,10 +92,7 @@ var migrated struct {
 func migratedDataDir(t *testing.T) string {
 	t.Helper()
 	migrated.Do(func() {
-		if migrated.dir, migrated.err = os.MkdirTemp("", "keyhook-e2e-data-"); migrated.err != nil {
-			return
-		}
-		if migrated.err = os.Chmod(migrated.dir, 0o711); migrated.err == nil {
+		if migrated.dir, migrated.err = makeDataDir(); migrated.err == nil {
 			server := prepare(t, "serve", migrated.dir)
 			migrated.err = server.start()
 			server.stop()

@@ -56,7 +56,7 @@ func (p *program) reads(token string) int {
 // through and one is opened with it and without.
 func TestReadingPages(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	p := openBrowser(t).tab()
 	p.setUp(server.setupLink())
 	c := p.createKey("Sender")

@@ -65,7 +65,7 @@ func TestRotation(t *testing.T) {
 // and ends the overlap: on a phone's width, with keys alone, with scripts and without.
 func TestRotationByKeyboard(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	p := openBrowser(t).tab()
 	p.setUp(server.setupLink())
 	p.createKey("By keyboard")

@@ -25,15 +25,48 @@ import (
 // startPostgres starts a server of the test's own.
 func startPostgres(t *testing.T, settings map[string]string) *pgembed.Server {
 	t.Helper()
-	server, err := pgembed.Start(context.Background(), pgembed.Config{
-		Dir: filepath.Join(newDataDir(t), "postgres"), Bin: os.Getenv("KEYHOOK_PG_BIN"), Settings: settings,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+	server, err := runPostgres(newDataDir(t), settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Stop(context.Background()) })
 	return server
+}
+
+func runPostgres(dir string, settings map[string]string) (*pgembed.Server, error) {
+	return pgembed.Start(context.Background(), pgembed.Config{
+		Dir: filepath.Join(dir, "postgres"), Bin: os.Getenv("KEYHOOK_PG_BIN"), Settings: settings,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+}
+
+// common is the server on which tests that do not stop or change one have their
+// databases.
+var common struct {
+	sync.Once
+	dir    string
+	server *pgembed.Server
+	err    error
+}
+
+func commonPostgres(t *testing.T) *pgembed.Server {
+	t.Helper()
+	common.Do(func() {
+		if common.dir, common.err = makeDataDir(); common.err == nil {
+			common.server, common.err = runPostgres(common.dir, map[string]string{"max_connections": "300"})
+		}
+	})
+	if common.err != nil {
+		t.Fatal(common.err)
+	}
+	return common.server
+}
+
+func endCommon() {
+	if common.server != nil {
+		common.server.Stop(context.Background())
+	}
+	os.RemoveAll(common.dir)
 }
 
 // newDatabase makes an empty database on a server and returns its URL.
@@ -49,13 +82,23 @@ func newDatabase(t *testing.T, server *pgembed.Server, name string, more ...stri
 			t.Fatal(err)
 		}
 	}
+	t.Cleanup(func() {
+		db, err := postgres.Connect(context.Background(), server.URL())
+		if err == nil {
+			defer db.Close()
+			_, err = db.Exec("DROP DATABASE " + name + " WITH (FORCE)")
+		}
+		if err != nil {
+			t.Errorf("drop the database %s: %v", name, err)
+		}
+	})
 	return strings.Replace(server.URL(), "dbname=keyhook", "dbname="+name, 1)
 }
 
 // TestRefusesToStart: where serve can't work, it says why in one line.
 func TestRefusesToStart(t *testing.T) {
 	t.Parallel()
-	durable, lax := startPostgres(t, nil), startPostgres(t, map[string]string{"fsync": "off"})
+	durable, lax := commonPostgres(t), startPostgres(t, map[string]string{"fsync": "off"})
 	prepared := newDatabase(t, durable, "prepared")
 	dir := newDataDir(t)
 	if got := command(t, dir, "", []string{"DATABASE_URL=" + prepared}, "setup-link"); got.code != 0 {
@@ -64,7 +107,7 @@ func TestRefusesToStart(t *testing.T) {
 	if got := command(t, newDataDir(t), "", []string{"DATABASE_URL=" + newDatabase(t, durable, "others")}, "setup-link"); got.code != 0 {
 		t.Fatalf("prepare another database: %+v", got)
 	}
-	limited := newDatabase(t, durable, "limited", "CREATE ROLE poor LOGIN", "REVOKE CREATE ON DATABASE limited FROM PUBLIC")
+	limited := newDatabase(t, durable, "limited", "DROP ROLE IF EXISTS poor", "CREATE ROLE poor LOGIN", "REVOKE CREATE ON DATABASE limited FROM PUBLIC")
 	otherKey := filepath.Join(newDataDir(t), "other.key")
 	if err := os.WriteFile(otherKey, []byte("01020304:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -105,7 +148,7 @@ func TestRefusesToStart(t *testing.T) {
 // empty database, ten times.
 func TestFourInstancesAtOnce(t *testing.T) {
 	t.Parallel()
-	postgres := startPostgres(t, map[string]string{"max_connections": "300"})
+	postgres := commonPostgres(t)
 	for round := range 10 {
 		dir := newDataDir(t)
 		url := newDatabase(t, postgres, "round"+strconv.Itoa(round))
@@ -193,7 +236,7 @@ func (p *program) count(query string) (n int) {
 // TestDatabaseDies: serve ends with a code of its own when its PostgreSQL does.
 func TestDatabaseDies(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	pids, err := os.ReadFile(filepath.Join(server.dataDir, "postgres", "data", "postmaster.pid"))
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +263,7 @@ func TestDatabaseDies(t *testing.T) {
 // answer in time, and afterwards all goes on.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := serve(t, migratedDataDir(t))
 	data, err := filepath.EvalSymlinks(filepath.Join(server.dataDir, "postgres", "data"))
 	if err != nil {
 		t.Fatal(err)
@@ -310,7 +353,7 @@ func processesIn(t *testing.T, dir string) (pids []int) {
 func TestListeners(t *testing.T) {
 	t.Parallel()
 	hooks, ops := freeAddress(t), freeAddress(t)
-	server := serve(t, newDataDir(t), "KEYHOOK_HOOKS_ADDR="+hooks, "KEYHOOK_OPS_ADDR="+ops, "KEYHOOK_PPROF=true")
+	server := serve(t, migratedDataDir(t), "KEYHOOK_HOOKS_ADDR="+hooks, "KEYHOOK_OPS_ADDR="+ops, "KEYHOOK_PPROF=true")
 	for _, tt := range []struct {
 		method, url string
 		want        int
@@ -346,7 +389,7 @@ func TestListeners(t *testing.T) {
 			t.Error("the metrics hold nothing of ours")
 		}
 	}
-	again := serve(t, newDataDir(t), "KEYHOOK_OPS_ADDR="+ops)
+	again := serve(t, migratedDataDir(t), "KEYHOOK_OPS_ADDR="+ops)
 	if !strings.Contains(again.log(), "ops address is busy") {
 		t.Errorf("a busy ops address is not told of:\n%s", again.log())
 	}

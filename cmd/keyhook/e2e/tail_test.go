@@ -11,7 +11,7 @@ import (
 // instance on the same database.
 func TestLiveTail(t *testing.T) {
 	t.Parallel()
-	dir, url := newDataDir(t), newDatabase(t, startPostgres(t, nil), "tail")
+	dir, url := newDataDir(t), newDatabase(t, commonPostgres(t), "tail")
 	first := serve(t, dir, "DATABASE_URL="+url)
 	p := openBrowser(t).tab()
 	p.setUp(first.setupLink())
