@@ -125,9 +125,16 @@ func (d *database) prepare(ctx context.Context, m config.MasterKey, dataDir stri
 	if err := checkServer(ctx, direct); err != nil {
 		return nil, err
 	}
+	// Nearly always nothing is missing, and a connection beside the lock's not needed.
+	whole, err := isMigrated(ctx, direct)
+	if err != nil {
+		return nil, rights(err)
+	}
 	err = migrations.Locked(ctx, direct, func(ctx context.Context) error {
-		if err := migrate(ctx, direct, apply); err != nil {
-			return err
+		if !whole {
+			if err := migrate(ctx, direct, apply); err != nil {
+				return err
+			}
 		}
 		db, err := postgres.Open(ctx, d.url, postgres.Maintenance)
 		if err != nil {
@@ -181,6 +188,20 @@ func (d *database) checkMigrated(ctx context.Context) error {
 		return fmt.Errorf("the database lacks %d migrations of this version: run keyhook serve or keyhook migrate up first", len(names)-n)
 	}
 	return nil
+}
+
+// isMigrated reports whether a database has every migration of this program.
+func isMigrated(ctx context.Context, db *sql.DB) (bool, error) {
+	names, err := migrations.Names()
+	if err != nil {
+		return false, err
+	}
+	var n int
+	err = db.QueryRowContext(ctx, countApplied, pq.Array(names)).Scan(&n)
+	if postgres.Code(err) == "42P01" { // there is no such table
+		return false, nil
+	}
+	return n == len(names), err
 }
 
 const countApplied = `SELECT count(*) FROM schema_migrations WHERE id = ANY ($1)`
