@@ -10,8 +10,8 @@ async (known) => {
   const loose = [...document.querySelectorAll("body *")].filter(isLoose).map((e) => ({ e, box: e.getBoundingClientRect() }));
   const nothing = ["rgba(0, 0, 0, 0)", "none", "border-box", "1", "none", "normal", "none", false, false].join(); // of an element that paints nothing
   const ways = new Map(); // the first text that is painted so, by the way's name
-  for (const e of document.querySelectorAll("body *")) {
-    if (!isText(e)) continue;
+  for (const e of texts()) {
+    if (!isSeen(e)) continue;
     const name = hash([way(e), ...[...ink(e)].map(text), ...over(e).map(way)].join());
     if (!known.has(name) && !ways.has(name)) ways.set(name, e);
   }
@@ -31,10 +31,16 @@ async (known) => {
     fine: [...ways].filter(([, e]) => fine.has(e) && !unsure.has(e) && !bad.has(e)).map(([name]) => name),
   };
 
-  // isText tells whether an element shows text of its own that axe looks at.
-  function isText(e) {
+  // texts lists the elements that have text of their own, and fields.
+  function texts() {
+    const found = new Set(document.querySelectorAll("input, select, textarea"));
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) if (/\S/.test(walker.currentNode.data)) found.add(walker.currentNode.parentElement);
+    return found;
+  }
+  // isSeen tells whether the text of an element is shown and axe looks at it.
+  function isSeen(e) {
     if (e.matches("input[type=radio], input[type=checkbox], :disabled, [aria-disabled=true], :disabled *, [aria-disabled=true] *")) return false;
-    if (!e.matches("input, select, textarea") && ![...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim())) return false;
     if (!e.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return false;
     const box = e.getBoundingClientRect();
     if (box.right <= 0 || box.bottom + scrollY <= 0) return false;
