@@ -6,9 +6,7 @@ SHELL := bash
 TOOL    := go tool -modfile=tools.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-# One package at a time: its tests run side by side and share the machine with PostgreSQL
-# and Chromium; two packages took a quarter longer than one after the other.
-TEST    := go test -timeout 40m -p 1
+TEST    := go test -timeout 40m
 # The providers' own libraries, which the signatures are held against: a module of
 # its own, so that they are no part of Keyhook's.
 ORACLE  := internal/signature/oracle
@@ -32,12 +30,15 @@ demo: setup-run ## the same on a throw-away data folder, with 60 keys and 50,000
 dev: setup-run ## rebuild pages and restart on every change
 	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); $(TOOL) templ generate --watch --cmd "go run ./cmd/keyhook serve --print-setup-link"
 
+# One package's tests after the other's, while the next is linked: they run side by side
+# and share the machine with PostgreSQL, and two packages at once take longer than in turn.
 test: setup-test ## set up what is missing and run every test, the browser's too
 	@. <(sed 's/ := /=/' .tools/env 2>/dev/null); folder=$$(scripts/testfolder) || exit 1; \
 	  export GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$$folder; \
 	  case $$folder in /dev/shm/keyhook-tests-*) trap "rm -rf $$folder" EXIT ;; esac; \
 	  go build ./... || exit 1; \
-	  failed=0; $(TEST) $$(go list ./... | grep -v /e2e$$) || failed=1; $(TEST) ./cmd/keyhook/e2e || failed=1; \
+	  failed=0; $(TEST) -p 2 -parallel 4 -exec "flock $$folder/keyhook-turn-$$(id -u)" $$(go list ./... | grep -v /e2e$$) || failed=1; \
+	  $(TEST) ./cmd/keyhook/e2e || failed=1; \
 	  (cd $(ORACLE) && $(TEST) ./...) || failed=1; exit $$failed
 
 check: ## format, vet, lint, generated files, module files
