@@ -58,15 +58,20 @@ func (b *browser) tab() *tab {
 	return p
 }
 
-// hide puts the tab into the background, where nothing is painted.
-func (p *tab) hide() {
+// show takes the tab to the front, or into the background, where nothing is painted
+// and timers are slow.
+func (p *tab) show(front bool) {
 	p.t.Helper()
+	state := cdpbrowser.WindowStateMinimized
+	if front {
+		state = cdpbrowser.WindowStateNormal
+	}
 	window, err := chromedp.Call(p.ctx, cdpbrowser.GetWindowForTarget, cdpbrowser.GetWindowForTargetParams{})
 	if err == nil {
-		_, err = chromedp.Call(p.ctx, cdpbrowser.SetWindowBounds, cdpbrowser.SetWindowBoundsParams{WindowID: window.WindowID, Bounds: &cdpbrowser.Bounds{WindowState: cdpbrowser.WindowStateMinimized}})
+		_, err = chromedp.Call(p.ctx, cdpbrowser.SetWindowBounds, cdpbrowser.SetWindowBoundsParams{WindowID: window.WindowID, Bounds: &cdpbrowser.Bounds{WindowState: state}})
 	}
-	if err == nil { // or it would still count as seen
-		_, err = chromedp.Call(p.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: false})
+	if err == nil { // it counts as seen where the focus is emulated
+		_, err = chromedp.Call(p.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: front})
 	}
 	if err != nil {
 		p.t.Fatal(err)

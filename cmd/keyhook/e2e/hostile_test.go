@@ -92,7 +92,7 @@ func TestHostileTexts(t *testing.T) {
 	twin := server.newArena("Plain", texts, harmless)
 
 	tab := openBrowser(t).tab()
-	tab.hide() // a dialog is told of all the same, see TestHostileLookFinds
+	tab.show(false) // a dialog is told of all the same, see TestHostileLookFinds
 	dialogs := tab.countDialogs()
 	tab.open(server.url + "/sign-in")
 	tab.signIn()

@@ -181,13 +181,12 @@ func (p *tab) colours(theme string, known *fineWays) []string {
 
 // inspectable opens a tab in which axe may be put into pages that allow no
 // foreign script. It is in the background unless pictures are taken: what is where, and
-// in which colours, is known without painting it, which takes a third of the time.
+// in which colours, is known without painting it, which takes a third of the time. Show
+// it before a step whose moment matters.
 func (b *browser) inspectable() *tab {
 	b.t.Helper()
 	p := b.tab()
-	if os.Getenv("KEYHOOK_SCREENSHOTS") == "" {
-		p.hide()
-	}
+	p.show(os.Getenv("KEYHOOK_SCREENSHOTS") != "")
 	if _, err := chromedp.Call(p.ctx, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}); err != nil {
 		b.t.Fatal(err)
 	}

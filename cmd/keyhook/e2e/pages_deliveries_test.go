@@ -24,6 +24,7 @@ func inspectDeliveries(t *testing.T, console inUse) {
 		p.open(log + "?outcome=" + outcome)
 		p.inspectAll(sight{"delivery-" + outcome, eval[string](p, `document.querySelector(".deliveries .c-time a").href`)})
 	}
+	p.show(true)
 	throughDeliveries(p, log)
 	withoutScriptThroughDeliveries(p, log)
 }
