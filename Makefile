@@ -37,7 +37,7 @@ test: setup-test ## set up what is missing and run every test, the browser's too
 	  export GOTMPDIR=$${GOTMPDIR:-$${TMPDIR:-/tmp}} TMPDIR=$$folder; \
 	  case $$folder in /dev/shm/keyhook-tests-*) trap "rm -rf $$folder" EXIT ;; esac; \
 	  go build ./... || exit 1; \
-	  failed=0; $(TEST) -p 2 -parallel 4 -exec "flock $$folder/keyhook-turn-$$(id -u)" $$(go list ./... | grep -v /e2e$$) || failed=1; \
+	  failed=0; $(TEST) -p 2 -parallel 4 -exec "flock -o '$$folder/keyhook-turn-$$(id -u)'" $$(go list ./... | grep -v /e2e$$) || failed=1; \
 	  $(TEST) ./cmd/keyhook/e2e || failed=1; \
 	  (cd $(ORACLE) && $(TEST) ./...) || failed=1; exit $$failed
 

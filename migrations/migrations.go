@@ -35,8 +35,9 @@ func set(ignoreUnknown bool) migrate.MigrationSet {
 }
 
 // Locked runs f while no other instance does anything under the same lock. The
-// lock is a session's, so db must not lead through a transaction pooler.
-func Locked(ctx context.Context, db *sql.DB, f func(context.Context) error) error {
+// lock is a session's, so db must not lead through a transaction pooler. f gets the
+// session that has it.
+func Locked(ctx context.Context, db *sql.DB, f func(context.Context, *sql.Conn) error) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect for the migration lock: %w", err)
@@ -46,7 +47,7 @@ func Locked(ctx context.Context, db *sql.DB, f func(context.Context) error) erro
 		return err
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, lockID) // closing the session unlocks too
-	return f(ctx)
+	return f(ctx, conn)
 }
 
 func lock(ctx context.Context, conn *sql.Conn) error {

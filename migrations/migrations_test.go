@@ -94,7 +94,7 @@ func TestStartersAtOnce(t *testing.T) {
 		for i := range applied {
 			db := connect(t, empty)
 			starters.Go(func() {
-				err := migrations.Locked(t.Context(), db, func(ctx context.Context) (err error) {
+				err := migrations.Locked(t.Context(), db, func(ctx context.Context, _ *sql.Conn) (err error) {
 					applied[i], err = migrations.Up(ctx, db)
 					return err
 				})

@@ -80,11 +80,7 @@ func openPrivate(ctx context.Context, c config.Database, need access, log *slog.
 	if err := makeDataDir(c.DataDir); err != nil {
 		return nil, err
 	}
-	var settings map[string]string
-	if need != own { // for as long as one command takes
-		settings = map[string]string{"autovacuum": "off"}
-	}
-	server, err := pgembed.Start(ctx, pgembed.Config{Dir: dir, Bin: c.PGBin, Log: log, Settings: settings})
+	server, err := pgembed.Start(ctx, pgembed.Config{Dir: dir, Bin: c.PGBin, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -125,16 +121,14 @@ func (d *database) prepare(ctx context.Context, m config.MasterKey, dataDir stri
 	if err := checkServer(ctx, direct); err != nil {
 		return nil, err
 	}
-	// Nearly always nothing is missing, and a connection beside the lock's not needed.
-	whole, err := isMigrated(ctx, direct)
-	if err != nil {
-		return nil, rights(err)
-	}
-	err = migrations.Locked(ctx, direct, func(ctx context.Context) error {
-		if !whole {
-			if err := migrate(ctx, direct, apply); err != nil {
-				return err
-			}
+	err = migrations.Locked(ctx, direct, func(ctx context.Context, lock *sql.Conn) error {
+		// Nearly always nothing is missing, and a connection beside the lock's not needed.
+		whole, err := isMigrated(ctx, lock)
+		if err == nil && !whole {
+			err = migrate(ctx, direct, apply)
+		}
+		if err != nil {
+			return err
 		}
 		db, err := postgres.Open(ctx, d.url, postgres.Maintenance)
 		if err != nil {
@@ -191,7 +185,7 @@ func (d *database) checkMigrated(ctx context.Context) error {
 }
 
 // isMigrated reports whether a database has every migration of this program.
-func isMigrated(ctx context.Context, db *sql.DB) (bool, error) {
+func isMigrated(ctx context.Context, db *sql.Conn) (bool, error) {
 	names, err := migrations.Names()
 	if err != nil {
 		return false, err

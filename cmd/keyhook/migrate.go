@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,7 +49,7 @@ func (c *migrateUpCmd) Run(ctx context.Context, a app) error {
 			return err
 		}
 		n := 0
-		err = migrations.Locked(ctx, direct, func(ctx context.Context) (err error) {
+		err = migrations.Locked(ctx, direct, func(ctx context.Context, _ *sql.Conn) (err error) {
 			n, err = migrations.Up(ctx, direct)
 			return err
 		})
@@ -75,7 +76,7 @@ func (c *migrateDownCmd) Run(ctx context.Context, a app) error {
 		}
 		defer direct.Close()
 		n := 0
-		err = migrations.Locked(ctx, direct, func(ctx context.Context) (err error) {
+		err = migrations.Locked(ctx, direct, func(ctx context.Context, _ *sql.Conn) (err error) {
 			n, err = migrations.Down(ctx, direct, steps)
 			return err
 		})

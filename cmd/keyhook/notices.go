@@ -125,7 +125,6 @@ func (n *notices) lookAtOverlaps(ctx context.Context, now time.Time) error {
 func (h *house) noteForwards(ctx context.Context, log *slog.Logger) {
 	const name = "write down untrusted proxies"
 	c := chore{name, time.Minute, h.hooks.WriteForwards}
-	c.turn(ctx, log)
 	c.again(ctx, log)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -136,7 +136,7 @@ func (c *serveCmd) serve(ctx context.Context, a app, db *database, log *slog.Log
 	workers.Go(func() { h.rollup.Run(working) })
 	workers.Go(func() { h.noteForwards(working, log) })
 	workers.Go(func() { h.hear(working, db.direct, log) })
-	workers.Go(func() { h.keepUp(working, &workers, log) })
+	workers.Go(func() { h.keepUp(working, log) })
 	defer workers.Wait()
 	defer stopWork()
 

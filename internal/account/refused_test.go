@@ -147,7 +147,11 @@ func TestTriesAtOnce(t *testing.T) {
 		done <- err
 	}()
 	for i.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
-		time.Sleep(5 * time.Millisecond)
+		select {
+		case err := <-done:
+			t.Fatalf("signing in waited for nobody: %v", err)
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 	other.MustExec(`UPDATE sign_in_failures SET failures = failures + 1, blocked_until = clock_timestamp()`)
 	if err := other.Commit(); err != nil {

@@ -81,8 +81,8 @@ func (s *Store) attempt(ctx context.Context, of subjects) error {
 		SELECT subject, 0, statement_timestamp(), statement_timestamp(), statement_timestamp() FROM unnest($1::text[]) AS subject ORDER BY subject
 		ON CONFLICT (subject) DO NOTHING`
 	const lock = `
-		SELECT greatest(0, extract(epoch FROM blocked_until - clock_timestamp()))
-		FROM sign_in_failures WHERE subject = ANY ($1) ORDER BY subject FOR UPDATE`
+		WITH locked AS MATERIALIZED (SELECT blocked_until FROM sign_in_failures WHERE subject = ANY ($1) ORDER BY subject FOR UPDATE)
+		SELECT greatest(0, extract(epoch FROM blocked_until - clock_timestamp())) FROM locked`
 	both := pq.Array([]string{of.pair, "address " + of.address})
 	err := s.db.InTx(postgres.Everywhere(ctx), func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, begin, both); err != nil {

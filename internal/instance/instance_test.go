@@ -2,6 +2,7 @@ package instance_test
 
 import (
 	"context"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,7 +57,7 @@ func TestUnlockAtOnce(t *testing.T) {
 	for range 8 {
 		db, direct := database.Console(), database.Raw().DB
 		starters.Go(func() {
-			err := migrations.Locked(t.Context(), direct, func(ctx context.Context) error {
+			err := migrations.Locked(t.Context(), direct, func(ctx context.Context, _ *sql.Conn) error {
 				_, err := instance.Unlock(ctx, db, path)
 				return err
 			})

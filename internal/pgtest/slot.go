@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -59,8 +60,14 @@ func takeSlot() (*slot, error) {
 func (s *slot) giveBack() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if !s.left(ctx) || s.clean(ctx) != nil {
+	if !s.left(ctx) {
 		return s.drop()
+	}
+	if err := s.clean(ctx); err != nil {
+		if dropped := s.drop(); dropped != nil || errors.Is(err, errChanged) {
+			return dropped
+		}
+		return err
 	}
 	free.Lock()
 	defer free.Unlock()
@@ -77,6 +84,8 @@ func (s *slot) drop() error {
 	s.raw.Close()
 	return drop(s.name)
 }
+
+var errChanged = errors.New("more than rows was changed")
 
 const listTables = `
 	SELECT c.relname FROM pg_class AS c
@@ -111,8 +120,8 @@ func (s *slot) full(ctx context.Context) (names []string, err error) {
 }
 
 // left waits until nobody but the slot's pools is connected to its database, and
-// reports whether that came true: a test that leaves something running has the
-// database for good.
+// reports whether that came true: a test that left something at work has the database
+// for good. What rests at that moment is not seen.
 func (s *slot) left(ctx context.Context) bool {
 	for range 50 {
 		own, busy := s.raw.Stats().OpenConnections, s.raw.Stats().InUse
@@ -147,7 +156,7 @@ func (s *slot) clean(ctx context.Context) error {
 		return err
 	}
 	if schema != s.pristine {
-		return fmt.Errorf("the schema of %s was changed", s.name)
+		return errChanged
 	}
 	full, err := s.full(ctx)
 	if err != nil {
@@ -162,8 +171,9 @@ func (s *slot) clean(ctx context.Context) error {
 	return err
 }
 
-// schema is a digest of all that is no row: of what there is, its rights and settings,
-// of what the planner was told of the tables, and of their size in steps of a MiB.
+// schema is a digest of what tests may change beside rows: of relations, columns,
+// constraints, triggers, functions, types, policies and settings, of what the planner was
+// told of the tables, and of their size in steps of a MiB. Roles are the cluster's.
 func (s *slot) schema(ctx context.Context) (digest string, err error) {
 	const query = `
 		SELECT md5(string_agg(part, ',')) FROM (

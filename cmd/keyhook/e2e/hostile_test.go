@@ -257,6 +257,7 @@ func TestHostileLookFinds(t *testing.T) {
 		}
 	}
 	dialogs := p.countDialogs()
+	p.show(false)
 	eval[bool](p, `alert(1), true`)
 	if n := dialogs(); n != 1 {
 		t.Errorf("one dialog is %d", n)

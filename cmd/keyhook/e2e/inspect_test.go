@@ -27,9 +27,9 @@ const structureScript = `(async () => {
 	const page = document.title + document.body.outerHTML + shown.join();
 	const again = window.structuresSeen?.has(page);
 	(window.structuresSeen ??= new Set()).add(page);
-	const kinds = new Map();
+	const kinds = new Map(), tables = [...document.querySelectorAll("table")];
 	const rows = [...document.querySelectorAll("tbody tr:not(:last-child)")].filter(row => {
-		const kind = row.outerHTML.replace(/>[^<]*\S[^<]*</g, ">x<").replace(/ (href|id|title|datetime|value|for|name|style|aria-label|aria-labelledby|aria-describedby|aria-controls|data-[a-z-]+|hx-[a-z:-]+)="[^"]*"/g, " $1");
+		const kind = tables.indexOf(row.closest("table")) + row.outerHTML.replace(/>[^<]*\S[^<]*</g, ">x<").replace(/ (href|id|title|datetime|value|for|name|style|aria-label|data-[a-z-]+|hx-[a-z:-]+)="[^"]*[^"\s][^"]*"/g, " $1");
 		kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
 		return kinds.get(kind) > 3;
 	}).map(row => [row, document.createComment("row")]);
@@ -186,7 +186,7 @@ func (p *tab) colours(theme string, known *fineWays) []string {
 func (b *browser) inspectable() *tab {
 	b.t.Helper()
 	p := b.tab()
-	p.show(os.Getenv("KEYHOOK_SCREENSHOTS") != "")
+	p.show(os.Getenv("KEYHOOK_SCREENSHOTS") != "" || os.Getenv("KEYHOOK_INSPECT") == "whole")
 	if _, err := chromedp.Call(p.ctx, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}); err != nil {
 		b.t.Fatal(err)
 	}

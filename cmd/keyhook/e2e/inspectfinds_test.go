@@ -40,6 +40,7 @@ var faults = []planted{
 	{"no heading on middling windows", rule(`@media (width: 1024px) { h1 { display: none } }`), func(width int, theme string) bool { return width == 1024 && theme == "light" }},
 	{"small targets on a phone", rule(`.tiny { display: block; width: 40px; height: 40px } @media (max-width: 400px) { .tiny { width: 9px; height: 9px } }`) +
 		`, document.querySelector("main").insertAdjacentHTML("beforeend", "<div><a class=tiny href='/a' aria-label=a></a><a class=tiny href='/b' aria-label=b></a></div>")`, func(width int, theme string) bool { return width == 360 && theme == "light" }},
+	{"a button without a name in one row of many", `document.querySelector("main").insertAdjacentHTML("beforeend", "<table><thead><tr><th>Head</th></tr></thead><tbody>" + "<tr><td>row <button aria-label='Open'></button></td></tr>".repeat(30) + "</tbody></table>"), document.querySelector("tr:nth-child(15) button").setAttribute("aria-label", "")`, nil},
 	{"a row like others that is pale", `document.querySelector("main").insertAdjacentHTML("beforeend", "<table><thead><tr><th>Head</th></tr></thead><tbody>" + "<tr><td>row</td></tr>".repeat(30) + "</tbody></table>"), document.querySelector("tr:nth-child(15) td").style.color = "#777"`, everywhere},
 }
 
