@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,8 +64,9 @@ func (l *tail) until(text string) string {
 
 func (s *stage) runs() {
 	ctx, stop := context.WithCancel(context.Background())
-	s.t.Cleanup(stop)
-	go s.web.Run(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { s.web.Run(ctx) })
+	s.t.Cleanup(func() { stop(); running.Wait() })
 }
 
 // record stores a refused request that began some time ago, as one does that is

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,8 +74,9 @@ func TestNothingIsOrphaned(t *testing.T) {
 	metrics := ingest.NewMetrics(prometheus.NewRegistry())
 	writer := ingest.NewWriter(ingestion, box, metrics, log)
 	ctx, stop := context.WithCancel(context.Background())
-	t.Cleanup(stop)
-	go writer.Run(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { writer.Run(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
 	m := &machine{
 		accounts: account.NewStore(console, box, log), keyring: keyring.NewStore(console, box), raw: db.Raw(),
 		hooks: ingest.NewHandler(ingest.Config{MaxBody: 1 << 20}, keyring.NewCache(keyring.NewStore(ingestion, box)), writer, metrics, log),

@@ -123,7 +123,7 @@ func (s *slot) full(ctx context.Context) (names []string, err error) {
 // reports whether that came true: a test that left something at work has the database
 // for good. What rests at that moment is not seen.
 func (s *slot) left(ctx context.Context) bool {
-	for range 50 {
+	for range 150 {
 		own, busy := s.raw.Stats().OpenConnections, s.raw.Stats().InUse
 		for _, pools := range s.pools {
 			for _, pool := range pools {

@@ -34,7 +34,7 @@ func TestNextTest(t *testing.T) {
 		}, true},
 		"a setting": {func(_ *testing.T, db *pgtest.Database) {
 			db.Raw().SetMaxOpenConns(1)
-			db.Raw().MustExec(`SET statement_timeout = '1ms'`)
+			db.Raw().MustExec(`SET statement_timeout = '1h'`)
 		}, true},
 		"a closed pool": {func(_ *testing.T, db *pgtest.Database) { db.Console().Close() }, true},
 		"a trigger": {func(_ *testing.T, db *pgtest.Database) {
