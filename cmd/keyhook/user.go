@@ -17,29 +17,6 @@ type common struct {
 	jsonFlag
 }
 
-type setupLinkCmd struct {
-	common
-	config.Links
-}
-
-// Run prints a set-up link.
-func (c *setupLinkCmd) Run(ctx context.Context, a app) error {
-	if err := c.Links.Validate(); err != nil {
-		return &usageError{err}
-	}
-	s, err := begin(ctx, a, c.Database, c.MasterKey)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	token, err := s.accounts.SetupLink(ctx)
-	if err != nil {
-		return err
-	}
-	link := publicBase(c.Links, c.DataDir) + "/setup?token=" + token
-	return c.print(a.out, map[string]string{"link": link}, func(w io.Writer) { fmt.Fprintln(w, link) })
-}
-
 type userCmd struct {
 	Create  userCreateCmd  `cmd:"" help:"Make a user. Without a password, print a one-time link to choose one."`
 	List    userListCmd    `cmd:"" help:"List users."`
