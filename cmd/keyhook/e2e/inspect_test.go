@@ -17,33 +17,8 @@ import (
 //go:embed testdata/axe.min.js
 var axe string
 
-// structureScript lists what breaks the rules of WCAG 2.2 A and AA and the best
-// practice, apart from colours. Of a table's rows that are built alike it looks at three
-// and the last; the check of the layout and that of the colours look at all of them.
-// Where a page has the elements, shown and laid out alike, that it had in another width,
-// it asks only what depends on where they are.
-const structureScript = `(async () => {
-	const shown = [...document.querySelectorAll("body, body *")].map(e => e.checkVisibility({visibilityProperty: true}) ? getComputedStyle(e).display : "");
-	const page = document.title + document.body.outerHTML + shown.join();
-	const again = window.structuresSeen?.has(page);
-	(window.structuresSeen ??= new Set()).add(page);
-	const kinds = new Map(), tables = [...document.querySelectorAll("table")];
-	const rows = [...document.querySelectorAll("tbody tr:not(:last-child)")].filter(row => {
-		const kind = tables.indexOf(row.closest("table")) + row.outerHTML.replace(/>[^<]*\S[^<]*</g, ">x<").replace(/ (href|id|title|datetime|value|for|name|style|aria-label|data-[a-z-]+|hx-[a-z:-]+)="[^"]*[^"\s][^"]*"/g, " $1");
-		kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
-		return kinds.get(kind) > 3;
-	}).map(row => [row, document.createComment("row")]);
-	rows.forEach(([row, place]) => row.replaceWith(place));
-	try {
-		const found = await axe.run(document, {
-			runOnly: again ? ["target-size", "scrollable-region-focusable", "skip-link", "bypass", "region"] : ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-			rules: again ? {} : {"color-contrast": {enabled: false}, "link-in-text-block": {enabled: false}}, resultTypes: ["violations"], preload: false,
-		});
-		return found.violations.flatMap(v => v.nodes.map(n => v.id + ": " + n.target.join(" ") + ": " + n.failureSummary));
-	} finally {
-		rows.forEach(([row, place]) => place.replaceWith(row));
-	}
-})()`
+//go:embed testdata/structure.js
+var structureScript string
 
 // wholeScript is axe with all of these rules on all of the page.
 const wholeScript = `axe.run(document, {

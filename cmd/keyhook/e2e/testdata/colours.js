@@ -4,16 +4,24 @@
 // evaluates to what is wrong and the names of the ways that axe finds fine now. A
 // way that axe leaves out is never known, nor one that it is unsure of, unless that is
 // for what is painted: it has no opinion on gradients.
+//
+// A theme is nothing but colours, so what else there is to know of the page is kept for
+// the other theme, as long as the page and its width are the same.
 async (known) => {
   known = new Set(known);
-  const names = new Map(); // by element, of what it and all around it paint
-  const loose = [...document.querySelectorAll("body *")].filter(isLoose).map((e) => ({ e, box: e.getBoundingClientRect() }));
-  const nothing = ["rgba(0, 0, 0, 0)", "none", "border-box", "1", "none", "normal", "none", false, false].join(); // of an element that paints nothing
+  let view = window.coloursView;
+  if (view?.width !== innerWidth || view.changes.takeRecords().length || view.changed || drawn(view.positioned).join() !== view.loose.join()) view = window.coloursView = survey();
+  const ids = new Map(), parts = [""]; // of what is painted below, by what it is made of and by its number
+  const painted = new Map(), inks = new Map(), names = new Map();
+  const kinds = new Map(); // the first text that is painted so, by numbers and colours
+  for (const text of view.texts) {
+    const kind = [paint(text.e), ...text.ink.map(ink), "over", ...text.over.map(paint)].join();
+    if (!kinds.has(kind)) kinds.set(kind, text);
+  }
   const ways = new Map(); // the first text that is painted so, by the way's name
-  for (const e of texts()) {
-    if (!isSeen(e)) continue;
-    const name = hash([way(e), ...[...ink(e)].map(text), ...over(e).map(way)].join());
-    if (!known.has(name) && !ways.has(name)) ways.set(name, e);
+  for (const text of kinds.values()) {
+    const name = hash([nameOf(paint(text.e)), ...text.ink.map(ink), ...text.over.map((e) => nameOf(paint(e)))].join());
+    if (!known.has(name) && !ways.has(name)) ways.set(name, text.e);
   }
   if (!ways.size) return { problems: [], fine: [] };
   const found = await axe.run({ include: [...ways.values()] }, {
@@ -31,6 +39,51 @@ async (known) => {
     fine: [...ways].filter(([, e]) => fine.has(e) && !unsure.has(e) && !bad.has(e)).map(([name]) => name),
   };
 
+  // survey notes what does not depend on the theme.
+  function survey() {
+    const view = { width: innerWidth, boxes: new Map(), changed: false };
+    view.changes = new MutationObserver(() => { view.changed = true; });
+    view.changes.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+    const all = [...document.querySelectorAll("body, body *")], drawing = drawers();
+    for (const e of [document.documentElement, ...all]) {
+      const s = getComputedStyle(e), fixed = [s.backgroundClip, s.opacity, s.filter, s.mixBlendMode, s.clipPath].join();
+      const pseudos = drawing.has(e) ? ["::before", "::after"].map((pseudo) => getComputedStyle(e, pseudo)).filter((p) => p.content !== "none").map((p) => ({ p, position: p.position })) : [];
+      view.boxes.set(e, { s, fixed, pseudos });
+    }
+    view.positioned = all.filter((e) => view.boxes.get(e).s.position !== "static" && e.checkVisibility());
+    view.loose = drawn(view.positioned);
+    const loose = view.positioned.filter((_, i) => view.loose[i]).map((e) => ({ e, box: e.getBoundingClientRect() }));
+    const unseen = new Map([[document.body, false]]);
+    view.texts = [...texts()].filter((e) => isSeen(e, unseen)).map((e) => ({ e, ink: [...line(e)].map((e) => ({ e, fixed: shape(e) })), over: over(e, loose) }));
+    return view;
+  }
+  // drawn tells of each of some elements whether it paints something behind what is in it.
+  function drawn(elements) {
+    return elements.map((e) => {
+      const { s } = view?.boxes?.get(e) ?? { s: getComputedStyle(e) };
+      return s.backgroundColor !== "rgba(0, 0, 0, 0)" || s.backgroundImage !== "none";
+    });
+  }
+  // drawers are the elements that may have something drawn before or after them: those
+  // that a rule says so of, or all of them where that can't be told.
+  function drawers() {
+    const selectors = ["q"];
+    const read = (rules, nested) => {
+      for (const rule of rules) {
+        if (/::?(before|after)/.test(rule.selectorText ?? "")) {
+          if (nested) throw new Error("relative to the rule around it");
+          selectors.push(rule.selectorText.replace(/(^|[\s>+~,(])::?(before|after)\b/g, "$1*").replace(/::?(before|after)\b/g, ""));
+        }
+        if (rule.cssRules) read(rule.cssRules, nested || rule instanceof CSSStyleRule);
+      }
+    };
+    try {
+      for (const sheet of [...document.styleSheets, ...document.adoptedStyleSheets]) read(sheet.cssRules, false);
+      return new Set(document.querySelectorAll(selectors.join()));
+    } catch {
+      return { has: () => true };
+    }
+  }
   // texts lists the elements that have text of their own, and fields.
   function texts() {
     const found = new Set(document.querySelectorAll("input, select, textarea"));
@@ -39,47 +92,64 @@ async (known) => {
     return found;
   }
   // isSeen tells whether the text of an element is shown and axe looks at it.
-  function isSeen(e) {
+  function isSeen(e, unseen) {
     if (e.matches("input[type=radio], input[type=checkbox], :disabled, [aria-disabled=true], :disabled *, [aria-disabled=true] *")) return false;
     if (!e.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return false;
     const box = e.getBoundingClientRect();
-    if (box.right <= 0 || box.bottom + scrollY <= 0) return false;
-    for (let around = e; around !== document.body; around = around.parentElement) { // what is for screen readers alone
-      if (around.offsetWidth <= 1 && around.offsetHeight <= 1 && getComputedStyle(around).overflow !== "visible") return false;
-    }
-    return true;
+    return box.right > 0 && box.bottom + scrollY > 0 && !isUnseen(e, unseen);
   }
-  // isLoose tells whether an element may lie on or under texts that are not in it.
-  function isLoose(e) {
-    const style = getComputedStyle(e);
-    return style.position !== "static" && (style.backgroundColor !== "rgba(0, 0, 0, 0)" || style.backgroundImage !== "none") && e.checkVisibility();
+  // isUnseen tells of what is for screen readers alone.
+  function isUnseen(e, unseen) {
+    if (!unseen.has(e)) unseen.set(e, e.offsetWidth <= 1 && e.offsetHeight <= 1 && getComputedStyle(e).overflow !== "visible" || isUnseen(e.parentElement, unseen));
+    return unseen.get(e);
   }
-  // over lists the loose elements where a text is.
-  function over(text) {
+  // over lists the loose elements, which may lie on or under texts that are not in them,
+  // where a text is.
+  function over(text, loose) {
     const box = text.getBoundingClientRect();
-    return loose.filter(({ e, box: b }) => !e.contains(text) && !text.contains(e) && b.left < box.right && box.left < b.right && b.top < box.bottom && box.top < b.bottom).map(({ e }) => e);
+    return loose.filter(({ e, box: b }) => b.left < box.right && box.left < b.right && b.top < box.bottom && box.top < b.bottom && !e.contains(text) && !text.contains(e)).map(({ e }) => e);
   }
-  // way names what an element and all around it paint below a text.
-  function way(e) {
-    if (!e) return "";
-    if (!names.has(e)) {
-      const s = getComputedStyle(e);
-      const drawn = ["::before", "::after"].map((pseudo) => getComputedStyle(e, pseudo)).map((p) => p.content !== "none" && [p.backgroundColor, p.backgroundImage, p.position]);
-      const own = [s.backgroundColor, s.backgroundImage, s.backgroundClip, s.opacity, s.filter, s.mixBlendMode, s.clipPath, ...drawn].join();
-      const around = way(e.parentElement);
-      names.set(e, own === nothing ? around : hash([around, own].join()));
-    }
-    return names.get(e);
-  }
-  // ink lists an element and, of one in a line of text, what it is to be told from.
-  function* ink(e) {
+  // line lists an element and, of one in a line of text, what it is to be told from.
+  function* line(e) {
     yield e;
     while (e.parentElement && getComputedStyle(e).display.startsWith("inline")) yield e = e.parentElement;
   }
-  function text(e) {
+  // shape is what there is to know of an element's text but its colours.
+  function shape(e) {
     const s = getComputedStyle(e);
     const short = e.matches("input, select, textarea") ? [e.localName, e.type, !!e.value] : e.textContent.trim().length > 1;
-    return [e.matches("a"), s.color, s.font, s.display, s.textShadow, s.textDecorationLine, s.borderBottom, short].join();
+    return [e.matches("a"), s.font, s.display, s.textDecorationLine, s.borderBottomWidth, s.borderBottomStyle, short].join();
+  }
+  function ink({ e, fixed }) {
+    if (!inks.has(e)) {
+      const { s } = view.boxes.get(e);
+      inks.set(e, [fixed, s.color, s.textShadow, s.borderBottomColor].join());
+    }
+    return inks.get(e);
+  }
+  // paint numbers what an element and all around it paint below a text.
+  function paint(e) {
+    if (!e) return 0;
+    if (!painted.has(e)) {
+      const { s, fixed, pseudos } = view.boxes.get(e);
+      const own = [s.backgroundColor, s.backgroundImage, fixed, ...pseudos.flatMap(({ p, position }) => [p.backgroundColor, p.backgroundImage, position])].join();
+      const around = paint(e.parentElement);
+      painted.set(e, own === "rgba(0, 0, 0, 0),none,border-box,1,none,normal,none" ? around : number(around, own));
+    }
+    return painted.get(e);
+  }
+  function number(around, own) {
+    const part = around + " " + own;
+    if (!ids.has(part)) {
+      ids.set(part, parts.length);
+      parts.push({ around, own });
+    }
+    return ids.get(part);
+  }
+  // nameOf gives a number the name that it has on every page.
+  function nameOf(id) {
+    if (id && !names.has(id)) names.set(id, hash([nameOf(parts[id].around), parts[id].own].join()));
+    return names.get(id) ?? "";
   }
   function hash(text) {
     let a = 0xdeadbeef, b = 0x41c6ce57;
