@@ -12,9 +12,10 @@ async (known) => {
   let view = window.coloursView;
   if (view?.width !== innerWidth || view.changes.takeRecords().length || view.changed || drawn(view.positioned).join() !== view.loose.join()) view = window.coloursView = survey();
   const ids = new Map(), parts = [""]; // of what is painted below, by what it is made of and by its number
-  const painted = new Map(), inks = new Map(), names = new Map();
+  const painted = new Map(), names = new Map();
   const kinds = new Map(); // the first text that is painted so, by numbers and colours
   for (const text of view.texts) {
+    if (text.over.some((e) => covers(e, text.e))) continue;
     const kind = [paint(text.e), ...text.ink.map(ink), "over", ...text.over.map(paint)].join();
     if (!kinds.has(kind)) kinds.set(kind, text);
   }
@@ -54,7 +55,7 @@ async (known) => {
     view.loose = drawn(view.positioned);
     const loose = view.positioned.filter((_, i) => view.loose[i]).map((e) => ({ e, box: e.getBoundingClientRect() }));
     const unseen = new Map([[document.body, false]]);
-    view.texts = [...texts()].filter((e) => isSeen(e, unseen)).map((e) => ({ e, ink: [...line(e)].map((e) => ({ e, fixed: shape(e) })), over: over(e, loose) }));
+    view.texts = [...texts()].filter((e) => isSeen(e, unseen)).map((e) => ({ e, ink: line(e), over: over(e, loose) }));
     return view;
   }
   // drawn tells of each of some elements whether it paints something behind what is in it.
@@ -109,23 +110,31 @@ async (known) => {
     const box = text.getBoundingClientRect();
     return loose.filter(({ e, box: b }) => b.left < box.right && box.left < b.right && b.top < box.bottom && box.top < b.bottom && !e.contains(text) && !text.contains(e)).map(({ e }) => e);
   }
-  // line lists an element and, of one in a line of text, what it is to be told from.
-  function* line(e) {
-    yield e;
-    while (e.parentElement && getComputedStyle(e).display.startsWith("inline")) yield e = e.parentElement;
+  // covers tells whether nothing is seen of a text for an element on it, like one behind a dialog.
+  function covers(e, text) {
+    const a = e.getBoundingClientRect(), b = text.getBoundingClientRect(), { s } = view.boxes.get(e);
+    return a.left <= b.left && b.right <= a.right && a.top <= b.top && b.bottom <= a.bottom && s.backgroundColor.startsWith("rgb(") && s.opacity === "1" &&
+      e.contains(document.elementFromPoint((b.left + b.right) / 2, (b.top + b.bottom) / 2));
   }
-  // shape is what there is to know of an element's text but its colours.
-  function shape(e) {
-    const s = getComputedStyle(e);
+  // line lists an element and, of a link in a line of text, what it is to be told from.
+  function line(e) {
+    const link = e.matches("a") && isInline(e), parts = [];
+    for (let of = e; of; of = link && isInline(of) ? of.parentElement : null) parts.push({ e: of, link, fixed: shape(of, link) });
+    return parts;
+  }
+  function isInline(e) {
+    return getComputedStyle(e).display.startsWith("inline");
+  }
+  // shape is what there is to know of an element's text but its colours: whether it is
+  // large (from 18 pt on, or 14 bold ones), and of a link what else sets it apart.
+  function shape(e, link) {
+    const s = getComputedStyle(e), points = parseFloat(s.fontSize) * 0.75, bold = parseFloat(s.fontWeight) >= 700;
     const short = e.matches("input, select, textarea") ? [e.localName, e.type, !!e.value] : e.textContent.trim().length > 1;
-    return [e.matches("a"), s.font, s.display, s.textDecorationLine, s.borderBottomWidth, s.borderBottomStyle, short].join();
+    return [bold, points >= 14, points >= 18, short, ...(link ? [e.matches("a"), s.font, s.display, s.textDecorationLine, s.borderBottomWidth, s.borderBottomStyle] : [])].join();
   }
-  function ink({ e, fixed }) {
-    if (!inks.has(e)) {
-      const { s } = view.boxes.get(e);
-      inks.set(e, [fixed, s.color, s.textShadow, s.borderBottomColor].join());
-    }
-    return inks.get(e);
+  function ink({ e, link, fixed }) {
+    const { s } = view.boxes.get(e);
+    return [fixed, s.color, s.textShadow, link && s.borderBottomColor].join();
   }
   // paint numbers what an element and all around it paint below a text.
   function paint(e) {
