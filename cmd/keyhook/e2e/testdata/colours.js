@@ -94,7 +94,9 @@ async (known) => {
   }
   // isSeen tells whether the text of an element is shown and axe looks at it.
   function isSeen(e, unseen) {
-    if (e.matches("input[type=radio], input[type=checkbox], :disabled, [aria-disabled=true], :disabled *, [aria-disabled=true] *")) return false;
+    if (e.matches("input[type=radio], input[type=checkbox], :disabled, [aria-disabled=true], :disabled *, [aria-disabled=true] *, [aria-hidden=true], [aria-hidden=true] *")) return false;
+    const front = [...document.querySelectorAll("dialog:modal")].at(-1); // what is not in it is inert
+    if (front && !front.contains(e)) return false;
     if (!e.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return false;
     const box = e.getBoundingClientRect();
     return box.right > 0 && box.bottom + scrollY > 0 && !isUnseen(e, unseen);
