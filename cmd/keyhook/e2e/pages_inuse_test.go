@@ -3,14 +3,16 @@ package e2e_test
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // TestPagesInUse inspects the console full of keys and traffic. Its parts have one
-// server and a browser each: a page's inspection keeps one processor busy.
+// server and one browser with a tab each: a page's inspection keeps one processor busy.
 func TestPagesInUse(t *testing.T) {
 	t.Parallel()
-	console := inUse{launch(t, "demo", t.TempDir())}
+	console := inUse{program: launch(t, "demo", t.TempDir()), tabs: &tabs{browser: openBrowser(t)}}
+	console.signIn()
 	for name, inspect := range map[string]func(*testing.T, inUse){
 		"overview": inspectOverview, "keys": inspectKeys, "people": inspectPeople, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
 		"usage":   inspectUsage,
@@ -23,21 +25,52 @@ func TestPagesInUse(t *testing.T) {
 	}
 }
 
-// An inUse is the console of a workspace full of keys and traffic.
-type inUse struct{ *program }
+// An inUse is the console of a workspace full of keys and traffic, and a browser in
+// which its owner is signed in.
+type inUse struct {
+	*program
+	tabs *tabs
+}
+
+type tabs struct {
+	browser *browser
+	lock    sync.Mutex
+	idle    []*tab
+}
 
 // at returns an address in the workspace.
 func (u inUse) at(path string) string { return u.url + "/w/harbour-pine" + path }
 
-// signedIn opens a browser of its own in which the owner is signed in.
-func (u inUse) signedIn(t *testing.T) *tab {
-	t.Helper()
+func (u inUse) signIn() {
+	p := u.tabs.browser.inspectable()
 	login := regexp.MustCompile(`as (\S+) with the password (\S+)`).FindStringSubmatch(u.log())
-	p := openBrowser(t).inspectable()
 	p.open(u.url + "/sign-in")
 	p.fill("input[name=email]", login[1])
 	p.fill("input[name=password]", login[2])
 	p.follow("form[action='/sign-in'] [type=submit]")
+	u.tabs.idle = []*tab{p}
+}
+
+// signedIn gives a part a tab until it ends, one that an earlier part had if there is
+// one: to open a tab and to sign in takes as long as a page.
+func (u inUse) signedIn(t *testing.T) *tab {
+	t.Helper()
+	u.tabs.lock.Lock()
+	defer u.tabs.lock.Unlock()
+	if len(u.tabs.idle) == 0 {
+		u.tabs.idle = []*tab{u.tabs.browser.inspectable()}
+	}
+	last := len(u.tabs.idle) - 1
+	p := u.tabs.idle[last]
+	u.tabs.idle = u.tabs.idle[:last]
+	p.t = t
+	t.Cleanup(func() {
+		u.tabs.lock.Lock()
+		defer u.tabs.lock.Unlock()
+		if !t.Failed() { // or nobody knows what is open in it
+			u.tabs.idle = append(u.tabs.idle, p)
+		}
+	})
 	return p
 }
 
