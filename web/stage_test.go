@@ -45,6 +45,7 @@ type stage struct {
 
 	ingestion *postgres.DB
 	box       *seal.Box
+	watched   func() map[string]string
 
 	home, foreign workspace
 	tokenText     string // of the home workspace
@@ -240,7 +241,10 @@ func (s *stage) sessionOf(user uuid.UUID) string {
 // rows is what a refused request must leave as it was, but for some tables.
 func (s *stage) rows(but ...string) map[string]string {
 	s.t.Helper()
-	rows := pgtest.Rows(s.t, s.Raw(), "")
+	if s.watched == nil {
+		s.watched = s.Watch()
+	}
+	rows := s.watched()
 	for _, table := range but {
 		delete(rows, table)
 	}

@@ -173,7 +173,8 @@ func (m *mesh) all() {
 	m.t.Helper()
 	random := map[string]string{"id": uuid.Must(uuid.NewV7()).String(), "mark": uuid.Must(uuid.NewV7()).String(), "cursor": "no-such-cursor", "change": uuid.Must(uuid.NewV7()).String()}
 	malformed := map[string]string{"id": "x'--", "mark": "x'--", "cursor": "x'--", "change": "x'--"}
-	before := pgtest.Rows(m.t, m.raw, "")
+	rows := m.Watch()
+	before := rows()
 	for _, pattern := range m.patterns() {
 		row := matrix[pattern]
 		for _, c := range m.callers {
@@ -194,7 +195,7 @@ func (m *mesh) all() {
 			m.unmarked(pattern, c, own, foreign, none, wrong)
 		}
 	}
-	after := pgtest.Rows(m.t, m.raw, "")
+	after := rows()
 	delete(before, "signal_readers") // how far the token came
 	delete(after, "signal_readers")
 	if diff := cmp.Diff(before, after); diff != "" {

@@ -160,6 +160,7 @@ func TestWithoutScript(t *testing.T) {
 	p.follow(`form[action$="/edit"] [type=submit]`)
 	p.has("changed without script")
 
+	p.useIsKnown()
 	p.follow(`a[href$="/deactivate"]`)
 	p.fill(`input[name=confirm]`, "wrong")
 	p.follow(`form[action$="/deactivate"] [type=submit]`)
@@ -185,6 +186,16 @@ func TestWithoutScript(t *testing.T) {
 	}
 }
 
+// useIsKnown loads the page of a key in use until it says so, which may take 2 s: only
+// then it asks for the key's name before the key is deactivated.
+func (p *tab) useIsKnown() {
+	p.t.Helper()
+	waitUntil(p.t, "the key's last use", func() bool {
+		p.do(chromedp.Reload())
+		return eval[bool](p, `!!document.querySelector('a[href$="/deactivate"]')`)
+	})
+}
+
 // keyIDIn finds the key's id in an address on the page.
 func keyIDIn(text string) string {
 	_, rest, _ := strings.Cut(text, "/hooks/")
@@ -206,13 +217,7 @@ func TestKeyboardAlone(t *testing.T) {
 	p.tabTo(`form[action$="/saved"] [type=submit]`)
 	p.press(kb.Enter)
 	p.has("Audit trail of this key")
-	for range 20 { // the key's last use is at most 2 s behind
-		if eval[bool](p, `!!document.querySelector('a[hx-get$="/deactivate/dialog"]')`) {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
-		p.do(chromedp.Reload())
-	}
+	p.useIsKnown()
 
 	p.tabTo(`a[hx-get$="/deactivate/dialog"]`)
 	p.do(chromedp.KeyEvent(kb.Enter))
