@@ -32,6 +32,7 @@ type database struct {
 	url, direct string
 	dataDir     string
 	owned       *pgembed.Server // started by us; nil otherwise
+	maintenance *postgres.DB    // once it is prepared
 }
 
 // An access is what a command needs of the private database.
@@ -97,6 +98,9 @@ func makeDataDir(dir string) error {
 
 // close stops what openDatabase started.
 func (d *database) close(log *slog.Logger) {
+	if d.maintenance != nil {
+		d.maintenance.Close()
+	}
 	if d.owned == nil {
 		return
 	}
@@ -130,11 +134,10 @@ func (d *database) prepare(ctx context.Context, m config.MasterKey, dataDir stri
 		if err != nil {
 			return err
 		}
-		db, err := postgres.Open(ctx, d.url, postgres.Maintenance)
-		if err != nil {
+		if d.maintenance, err = postgres.Open(ctx, d.url, postgres.Maintenance); err != nil {
 			return err
 		}
-		defer db.Close()
+		db := d.maintenance
 		if box, err = instance.Unlock(ctx, db, m.Path(dataDir)); err != nil {
 			return err
 		}

@@ -155,13 +155,8 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 			h.close()
 		}
 	}()
-	for _, pool := range []struct {
-		db      **postgres.DB
-		purpose postgres.Purpose
-	}{{&h.console, postgres.Console}, {&h.ingestion, postgres.Ingestion}, {&h.reading, postgres.Reading}, {&h.maintenance, postgres.Maintenance}, {&h.pulse, postgres.Health}} {
-		if *pool.db, err = postgres.Open(ctx, db.url, pool.purpose); err != nil {
-			return nil, err
-		}
+	if err := h.connect(ctx, db); err != nil {
+		return nil, err
 	}
 	if h.migrations, err = migrations.Names(); err != nil {
 		return nil, err
@@ -197,6 +192,23 @@ func (c *serveCmd) build(ctx context.Context, db *database, on *listeners, log *
 	h.api = api.NewServer(api.Config{DocsURL: on.publicURL, Secure: c.secure()}, h.reading, keyring.NewStore(h.reading, box), inbox.NewStore(h.reading, box), log)
 	h.metrics.MustRegister(h.api.Gauges())
 	return h, nil
+}
+
+// connect opens the pools. The ones for programs that read and for what asks after
+// Keyhook's health connect once somebody does.
+func (h *house) connect(ctx context.Context, db *database) (err error) {
+	h.maintenance = db.maintenance
+	if h.console, err = postgres.Open(ctx, db.url, postgres.Console); err != nil {
+		return err
+	}
+	if h.ingestion, err = postgres.Open(ctx, db.url, postgres.Ingestion); err != nil {
+		return err
+	}
+	if h.reading, err = h.console.Beside(ctx, db.url, postgres.Reading); err != nil {
+		return err
+	}
+	h.pulse, err = h.maintenance.Beside(ctx, db.url, postgres.Health)
+	return err
 }
 
 func (h *house) close() {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"keyhook/internal/account"
-	"keyhook/internal/postgres"
 )
 
 type workspaceCmd struct {
@@ -102,12 +101,7 @@ func (c *workspaceDeleteCmd) Run(ctx context.Context, a app) error {
 	}
 	// With millions of rows it takes longer than the console's pool allows. What is
 	// cut off here, serve goes on with.
-	unlimited, err := postgres.Open(ctx, s.db.url, postgres.Maintenance)
-	if err != nil {
-		return err
-	}
-	defer unlimited.Close()
-	if err := account.NewStore(unlimited, s.box, s.log).EraseDeleted(ctx); err != nil {
+	if err := account.NewStore(s.db.maintenance, s.box, s.log).EraseDeleted(ctx); err != nil {
 		return err
 	}
 	return c.print(a.out, map[string]string{"deleted": c.Workspace}, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", c.Workspace) })

@@ -5,12 +5,15 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/lib/pq"
 )
 
 // A connector makes the driver's connections begin transactions with what the
 // purpose wants of them, in the message that begins them: a round trip less.
 type connector struct {
 	driver.Connector
+	config   pq.Config
 	prologue atomic.Pointer[prologue] // nil until it is known
 }
 

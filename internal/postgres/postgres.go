@@ -78,6 +78,22 @@ func Open(ctx context.Context, url string, purpose Purpose) (*DB, error) {
 	return db, nil
 }
 
+// Beside opens a pool on the same database for another purpose, which takes the same
+// roles. Unlike Open it connects when it is first used, and looks for no roles again.
+func (db *DB) Beside(ctx context.Context, url string, purpose Purpose) (*DB, error) {
+	if db.purpose.role != purpose.role || db.purpose.wide != purpose.wide {
+		return nil, fmt.Errorf("the pools for %s and %s take other roles", db.purpose.name, purpose.name)
+	}
+	pool, made, err := prepare(url, purpose)
+	if err != nil {
+		return nil, err
+	}
+	other := &DB{pool: sqlx.NewDb(pool, "postgres"), purpose: purpose, confined: db.confined}
+	text := other.prologue(ctx)
+	made.prologue.Store(&text)
+	return other, nil
+}
+
 // Connect returns a plain pool with no deadlines, for migrations and for tests
 // that tamper. Everything else uses Open.
 func Connect(ctx context.Context, url string) (*sql.DB, error) {
@@ -86,6 +102,19 @@ func Connect(ctx context.Context, url string) (*sql.DB, error) {
 }
 
 func connect(ctx context.Context, url string, purpose Purpose) (*sql.DB, *connector, error) {
+	pool, made, err := prepare(url, purpose)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := pool.PingContext(ctx); err != nil {
+		pool.Close()
+		return nil, nil, fmt.Errorf("connect to the database: %s", redact(err, url, made.config))
+	}
+	return pool, made, nil
+}
+
+// prepare makes a pool that has no connection yet.
+func prepare(url string, purpose Purpose) (*sql.DB, *connector, error) {
 	config, err := settings(url)
 	if err != nil {
 		return nil, nil, err
@@ -95,30 +124,32 @@ func connect(ctx context.Context, url string, purpose Purpose) (*sql.DB, *connec
 		return nil, nil, errURL
 	}
 	inner.Dialer(dialer{deadline: purpose.deadline, buffer: purpose.buffer})
-	made := &connector{Connector: inner}
+	made := &connector{Connector: inner, config: config}
 	pool := sql.OpenDB(made)
 	pool.SetMaxOpenConns(purpose.conns)
 	pool.SetMaxIdleConns(purpose.conns)
 	pool.SetConnMaxLifetime(30 * time.Minute)
-	if err := pool.PingContext(ctx); err != nil {
-		pool.Close()
-		return nil, nil, fmt.Errorf("connect to the database: %s", redact(err, url, config))
-	}
 	return pool, made, nil
 }
 
-// confine returns what each transaction begins with: limits on time, and the
-// roles of the purpose.
-func (db *DB) confine(ctx context.Context) (text prologue, err error) {
+// confine finds out whether transactions can take the roles of the purpose, and
+// returns what each begins with.
+func (db *DB) confine(ctx context.Context) (prologue, error) {
 	if db.purpose.role != "" {
 		const member = `
 			SELECT count(*) = cardinality($1::text[]) FROM pg_roles
 			WHERE rolname = ANY ($1::text[]) AND pg_has_role(current_user, oid, 'MEMBER')`
 		roles := slices.Compact([]string{db.purpose.role, db.purpose.wide})
 		if err := db.pool.GetContext(ctx, &db.confined, member, pq.Array(roles)); err != nil {
-			return text, fmt.Errorf("look for the roles %s: %w", strings.Join(roles, " and "), err)
+			return prologue{}, fmt.Errorf("look for the roles %s: %w", strings.Join(roles, " and "), err)
 		}
 	}
+	return db.prologue(ctx), nil
+}
+
+// prologue returns what each transaction begins with: limits on time, and the roles of
+// the purpose.
+func (db *DB) prologue(ctx context.Context) (text prologue) {
 	settings := []string{"SET LOCAL synchronous_commit = on"}
 	if ms := db.purpose.timeout.Milliseconds(); ms > 0 {
 		settings = append(settings,
@@ -130,7 +161,7 @@ func (db *DB) confine(ctx context.Context) (text prologue, err error) {
 	if text.scope, _ = scopeOf(ctx); db.confined {
 		text.role, text.wide = db.purpose.role, db.purpose.wide
 	}
-	return text, nil
+	return text
 }
 
 // Confined reports whether transactions run under a role with the rights of the
