@@ -129,9 +129,9 @@ func TestFirstRun(t *testing.T) {
 // TestSnippets runs the page's programs as somebody would who follows it.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
-	server := serve(t, newDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	p.createKey("Snippets")
 	dir := t.TempDir()
 	write := func(name, content string) {

@@ -234,7 +234,7 @@ func (a *arena) sendRefused(i int, key hostileKey, group []string) {
 // TestHostileLookFinds is the negative control of the look at pages.
 func TestHostileLookFinds(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).inspectable()
 	p.open(server.url + "/sign-in")
 	want := eval[string](p, skeletonScript)

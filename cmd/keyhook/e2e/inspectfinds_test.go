@@ -48,7 +48,7 @@ var faults = []planted{
 // known to be fine, each fault is found, and one that is in some looks only in those.
 func TestInspectionFinds(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).inspectable()
 	known := newFineWays()
 	look := func(name string, in func(int, string) bool) {

@@ -15,14 +15,14 @@ const leakedKey = "SMS delivery status"
 // on a phone without JavaScript, and with the keyboard alone.
 func TestLeaked(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	c := p.createKey("Lost on a train")
 	id := keyIDIn(p.everything())
 	p.click(`[data-gate]`)
 	p.follow(`form[action$="/saved"] [type=submit]`)
-	key := server.url + "/w/harbour-pine/keys/" + id
+	key := server.at("/keys/") + id
 	send := func(apiKey string, want int) {
 		t.Helper()
 		if status, answer := server.post("/hooks/"+id, `{}`, map[string]string{"X-API-Key": apiKey}); status != want {

@@ -12,13 +12,13 @@ import (
 // somebody, from the list, without a pointer, with scripts on and off.
 func TestManyKeysByKeyboard(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	for _, name := range []string{"One", "Two", "Three"} {
-		server.run("", "key", "create", "--workspace", "harbour-pine", "--name", name)
+		server.run("", "key", "create", "--workspace", server.slug, "--name", name)
 	}
-	keys := server.url + "/w/harbour-pine/keys"
+	keys := server.at("/keys")
 	for _, off := range []bool{true, false} {
 		p.withoutScript(off)
 		p.open(keys + "?status=never-used&sort=name")
@@ -46,7 +46,7 @@ func TestManyKeysByKeyboard(t *testing.T) {
 	p.press(kb.Enter)
 	p.has("3 keys given to Ada Okonkwo")
 	for status, want := range map[string]int{"owner-gone": 0, "never-used": 3, "idle-90": 0} {
-		if n := strings.Count(server.run("", "key", "list", "--workspace", "harbour-pine", "--status", status, "--json"), `"id"`); n != want {
+		if n := strings.Count(server.run("", "key", "list", "--workspace", server.slug, "--status", status, "--json"), `"id"`); n != want {
 			t.Errorf("key list --status %s lists %d keys, want %d", status, n, want)
 		}
 	}

@@ -12,17 +12,17 @@ import (
 // its hint finds the key.
 func TestPastedKey(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	p.createKey("Another one")
 	p.click(`[data-gate]`)
-	p.open(server.url + "/w/harbour-pine/keys")
+	p.open(server.at("/keys"))
 	key := p.createKey("Sought").apiKey
 	p.click(`[data-gate]`)
 	hint := key[:8] + "…" + key[38:]
 
-	p.open(server.url + "/w/harbour-pine/keys")
+	p.open(server.at("/keys"))
 	p.click(`#q`)
 	if _, err := chromedp.Call(p.ctx, input.InsertText, input.InsertTextParams{Text: " " + key}); err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestPastedKey(t *testing.T) {
 	}
 
 	p.withoutScript(true)
-	p.open(server.url + "/w/harbour-pine/keys")
+	p.open(server.at("/keys"))
 	p.fill(`#q`, key)
 	p.follow(`form[role=search] [type=submit]`)
 	if at := eval[string](p, `decodeURIComponent(location.search)`); !strings.Contains(at, hint) || strings.Contains(p.everything(), key) {

@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	endShared()
+	endCrowd()
 	endCommon()
 	os.RemoveAll(dir)
 	os.RemoveAll(migrated.dir)
@@ -91,6 +92,15 @@ var migrated struct {
 // copy one. Nobody has used it: its set-up link is good.
 func migratedDataDir(t *testing.T) string {
 	t.Helper()
+	dir, err := copyMigrated(t)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func copyMigrated(t *testing.T) (string, error) {
 	migrated.Do(func() {
 		if migrated.dir, migrated.err = makeDataDir(); migrated.err == nil {
 			server := prepare(t, "serve", migrated.dir)
@@ -99,13 +109,16 @@ func migratedDataDir(t *testing.T) string {
 		}
 	})
 	if migrated.err != nil {
-		t.Fatal(migrated.err)
+		return "", migrated.err
 	}
-	dir := newDataDir(t)
+	dir, err := makeDataDir()
+	if err != nil {
+		return "", err
+	}
 	if out, err := exec.Command("cp", "-a", migrated.dir+"/.", dir).CombinedOutput(); err != nil {
-		t.Fatalf("copy a data folder: %v: %s", err, out)
+		return dir, fmt.Errorf("copy a data folder: %w: %s", err, out)
 	}
-	return dir
+	return dir, nil
 }
 
 // serve starts the program and waits until it is ready.

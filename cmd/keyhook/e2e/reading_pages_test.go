@@ -56,9 +56,9 @@ func (p *program) reads(token string) int {
 // through and one is opened with it and without.
 func TestReadingPages(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	c := p.createKey("Sender")
 	hook := "/hooks/" + keyIDIn(p.everything())
 	for n := range 55 { // two pages
@@ -76,9 +76,9 @@ func TestReadingPages(t *testing.T) {
 }
 
 // makeToken creates a token, which then reads, and deactivates it.
-func (p *tab) makeToken(server *program) {
+func (p *tab) makeToken(server *team) {
 	p.t.Helper()
-	p.open(server.url + "/w/harbour-pine/tokens")
+	p.open(server.at("/tokens"))
 	p.tabTo(`a[href$="/tokens/new"]`)
 	p.enter()
 	const onName = `document.activeElement?.matches("#token-form #name") ?? false`
@@ -116,9 +116,9 @@ func (p *tab) makeToken(server *program) {
 }
 
 // changeRetention is first refused, with the fault beside its field.
-func (p *tab) changeRetention(server *program) {
+func (p *tab) changeRetention(server *team) {
 	p.t.Helper()
-	p.open(server.url + "/w/harbour-pine/signals")
+	p.open(server.at("/signals"))
 	p.tabTo(`a[href$="/signals/retention"]`)
 	p.enter()
 	p.tabTo(`#keep`)
@@ -137,17 +137,17 @@ func (p *tab) changeRetention(server *program) {
 	p.tabTo(`form [type=submit].btn-primary`)
 	p.enter()
 	p.has("Signals are kept for 14 days and until every reader here has read them, but no longer than 60 days.")
-	if n := server.count(`SELECT count(*) FROM workspaces WHERE keep_signals_days = 14 AND keep_unread_days = 60`); n != 1 {
+	if n := server.count(`SELECT count(*) FROM workspaces WHERE keep_signals_days = 14 AND keep_unread_days = 60 AND slug = '` + server.slug + `'`); n != 1 {
 		p.t.Error("the retention that the page shows is not the stored one")
 	}
 }
 
 // pageThrough goes to the oldest signals and back to the newest, opens one and
 // returns to the list.
-func (p *tab) pageThrough(server *program) {
+func (p *tab) pageThrough(server *team) {
 	p.t.Helper()
 	rows := func() int { return eval[int](p, `document.querySelectorAll("#signals tr.hit").length`) }
-	p.open(server.url + "/w/harbour-pine/signals")
+	p.open(server.at("/signals"))
 	if n := rows(); n != 50 {
 		p.t.Fatalf("the first page has %d signals, want 50", n)
 	}

@@ -12,9 +12,9 @@ import (
 // key's page that tells of the overlap, and its end.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	c := p.createKey("Rotated")
 	id := keyIDIn(p.everything())
 	p.click(`[data-gate]`)
@@ -47,7 +47,7 @@ func TestRotation(t *testing.T) {
 		t.Error("after a reload the page holds the new API key")
 	}
 	send(c.apiKey, 200)
-	p.open(server.url + "/w/harbour-pine/keys/" + id)
+	p.open(server.at("/keys/") + id)
 	p.has("Old pair of API key and secret")
 	p.has("The old one is in use")
 	p.has("Undo the rotation")
@@ -65,11 +65,11 @@ func TestRotation(t *testing.T) {
 // and ends the overlap: on a phone's width, with keys alone, with scripts and without.
 func TestRotationByKeyboard(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	p.createKey("By keyboard")
-	key := server.url + "/w/harbour-pine/keys/" + keyIDIn(p.everything())
+	key := server.at("/keys/") + keyIDIn(p.everything())
 	p.click(`[data-gate]`)
 	p.follow(`form[action$="/saved"] [type=submit]`)
 	p.look(360, "light")

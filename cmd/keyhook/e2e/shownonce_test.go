@@ -46,11 +46,11 @@ func (p *tab) resend() {
 }
 
 // keyCount asks the command line how many keys there are.
-func (p *program) keyCount() int {
-	p.t.Helper()
+func (s *team) keyCount() int {
+	s.t.Helper()
 	var keys []any
-	if err := json.Unmarshal([]byte(p.run("", "key", "list", "--workspace", "harbour-pine", "--json")), &keys); err != nil {
-		p.t.Fatal(err)
+	if err := json.Unmarshal([]byte(s.run("", "key", "list", "--workspace", s.slug, "--json")), &keys); err != nil {
+		s.t.Fatal(err)
 	}
 	return len(keys)
 }
@@ -58,9 +58,9 @@ func (p *program) keyCount() int {
 // TestShownOnce goes back, forward and reloads around the page with the credentials.
 func TestShownOnce(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	c := p.createKey("Shown once")
 	gone := func(when string) {
 		t.Helper()
@@ -91,7 +91,7 @@ func TestShownOnce(t *testing.T) {
 	gone("after going back")
 	p.goForward()
 	gone("after going forward")
-	p.open(server.url + "/w/harbour-pine/keys")
+	p.open(server.at("/keys"))
 	gone("on the list")
 	p.goBack()
 	gone("after going back again")
@@ -103,10 +103,10 @@ func TestShownOnce(t *testing.T) {
 // TestDoubleClick sends the form twice from one page and from two tabs.
 func TestDoubleClick(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	b := openBrowser(t)
 	p := b.tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	p.follow(`a[href$="/keys/new"]`)
 	p.fill(`input[name=name]`, "Double click")
 	p.do(chromedp.DoubleClick(chromedp.CSS(`#key-form [type=submit]`)))
@@ -123,7 +123,7 @@ func TestDoubleClick(t *testing.T) {
 	other := b.tab()
 	for _, page := range []*tab{p, other} {
 		page.open("about:blank")
-		page.open(server.url + "/w/harbour-pine/keys/new")
+		page.open(server.at("/keys/new"))
 		page.fill(`input[name=name]`, "Two tabs")
 	}
 	nonce := p.value(`input[name=form_nonce]`)
@@ -143,10 +143,10 @@ func TestDoubleClick(t *testing.T) {
 // TestWithoutScript plays the story with JavaScript off.
 func TestWithoutScript(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
 	p.withoutScript(true)
-	p.setUp(server.setupLink())
+	p.join(server)
 	c := p.createKey("No script")
 	if status, answer := server.post("/hooks/"+keyIDIn(p.everything()), `{"a":1}`, map[string]string{"X-API-Key": c.apiKey}); status != 200 {
 		t.Fatalf("a request with the key: %d %s", status, answer)
@@ -171,7 +171,7 @@ func TestWithoutScript(t *testing.T) {
 	p.follow(`form[action$="/reactivate"] [type=submit]`)
 	p.has("active again")
 
-	p.open(server.url + "/w/harbour-pine/keys?q=script&sort=name&status=active")
+	p.open(server.at("/keys?q=script&sort=name&status=active"))
 	p.has("No script")
 	const menu = `details:has(form[action="/sign-out"]) > summary`
 	p.click(menu)
@@ -205,9 +205,9 @@ func keyIDIn(text string) string {
 // TestKeyboardAlone makes and deactivates a key without a pointer.
 func TestKeyboardAlone(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
+	server := newTeam(t)
 	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
+	p.join(server)
 	c := p.createKey("Keyboard")
 	if status, answer := server.post("/hooks/"+keyIDIn(p.everything()), `{}`, map[string]string{"X-API-Key": c.apiKey}); status != 200 {
 		t.Fatalf("a request with the key: %d %s", status, answer)

@@ -94,23 +94,21 @@ func sendableKey(t *testing.T, text string) (apiKey, path string) {
 // its exit code.
 func TestExportCommand(t *testing.T) {
 	t.Parallel()
-	server := serve(t, migratedDataDir(t))
-	p := openBrowser(t).tab()
-	p.setUp(server.setupLink())
-	apiKey, path := sendableKey(t, server.run("", "key", "create", "--workspace", "harbour-pine", "--name", "Exported", "--json"))
+	server := newTeam(t)
+	apiKey, path := sendableKey(t, server.run("", "key", "create", "--workspace", server.slug, "--name", "Exported", "--json"))
 	server.post(path, `{}`, map[string]string{"X-API-Key": apiKey, "Idempotency-Key": "one"})
 	server.post(path, `{}`, map[string]string{"X-API-Key": "khk_wrong", "Idempotency-Key": "two"})
-	lines := strings.Split(strings.TrimSpace(server.run("", "export", "deliveries", "--workspace", "harbour-pine", "--outcome", "accepted")), "\n")
+	lines := strings.Split(strings.TrimSpace(server.run("", "export", "deliveries", "--workspace", server.slug, "--outcome", "accepted")), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], `"sourceRef":"one"`) || !strings.HasPrefix(lines[1], `{"end":true,"rows":1,`) {
 		t.Errorf("export deliveries writes %q, want one row and the end", lines)
 	}
-	text := server.run("", "export", "deliveries", "--workspace", "harbour-pine", "--format", "csv", "--payloads")
+	text := server.run("", "export", "deliveries", "--workspace", server.slug, "--format", "csv", "--payloads")
 	if rows := strings.Split(strings.TrimSpace(text), "\r\n"); len(rows) != 4 || !strings.HasPrefix(rows[3], `"#end","2 rows",`) {
 		t.Errorf("export deliveries --format csv writes %q, want a head, two rows and the end", rows)
 	}
 	shell(t, `set +o pipefail; for wrong in "--outcome rejected" "--after x" "--from soon" "--format xlsx"; do
-		"$KEYHOOK" export deliveries --workspace harbour-pine $wrong > /dev/null 2>&1; [ $? = 2 ] || { echo "$wrong does not exit with 2"; exit 1; }
+		"$KEYHOOK" export deliveries --workspace "$WORKSPACE" $wrong > /dev/null 2>&1; [ $? = 2 ] || { echo "$wrong does not exit with 2"; exit 1; }
 	done
-	"$KEYHOOK" export deliveries --workspace harbour-pine > /dev/full 2> /dev/null; [ $? = 1 ] || { echo "a full disk does not exit with 1"; exit 1; }`,
-		"KEYHOOK="+binary, "KEYHOOK_DATA_DIR="+server.dataDir, "DATABASE_URL=")
+	"$KEYHOOK" export deliveries --workspace "$WORKSPACE" > /dev/full 2> /dev/null; [ $? = 1 ] || { echo "a full disk does not exit with 1"; exit 1; }`,
+		"KEYHOOK="+binary, "WORKSPACE="+server.slug, "KEYHOOK_DATA_DIR="+server.dataDir, "DATABASE_URL=")
 }
