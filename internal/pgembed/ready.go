@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,19 +24,30 @@ func (s *Server) waitReady(ctx context.Context, sockets, log string) error {
 		return err
 	}
 	defer db.Close()
+	err = errors.New("it is starting")
 	for {
-		err := ensureDatabase(ctx, db)
-		if err == nil {
-			return nil
+		// A connection before that would cost the server a process that says no.
+		if saysReady(s.cmd.Dir, s.PID()) {
+			if err = ensureDatabase(ctx, db); err == nil {
+				return nil
+			}
 		}
 		select {
 		case <-s.done:
 			return fmt.Errorf("the private PostgreSQL ended while starting; its log %s ends in: %s", log, lastLines(log))
 		case <-ctx.Done():
 			return fmt.Errorf("the private PostgreSQL does not answer (%w); its log %s ends in: %s", err, log, lastLines(log))
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// saysReady tells whether a server says of itself, in the eighth line of its pid file,
+// that it takes connections. A killed one's file names another process.
+func saysReady(data string, pid int) bool {
+	content, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	lines := strings.Split(string(content), "\n")
+	return err == nil && len(lines) > 7 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
 }
 
 func ensureDatabase(ctx context.Context, db *sql.DB) error {
