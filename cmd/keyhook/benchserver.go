@@ -34,6 +34,7 @@ type benchServerCmd struct {
 func (c *benchServerCmd) Run(ctx context.Context, a app) error {
 	saveMemory()
 	d := &database{url: c.URL, direct: c.Direct()}
+	defer d.close(slog.New(slog.DiscardHandler))
 	box, err := d.prepare(ctx, c.MasterKey, c.DataDir, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ type database struct {
 	url, direct string
 	dataDir     string
 	owned       *pgembed.Server // started by us; nil otherwise
-	maintenance *postgres.DB    // once it is prepared
+	maintenance *postgres.DB    // opened by prepare
 }
 
 // An access is what a command needs of the private database.
@@ -96,7 +96,7 @@ func makeDataDir(dir string) error {
 	return nil
 }
 
-// close stops what openDatabase started.
+// close stops what openDatabase started, and closes what prepare opened.
 func (d *database) close(log *slog.Logger) {
 	if d.maintenance != nil {
 		d.maintenance.Close()

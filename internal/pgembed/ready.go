@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,11 +44,12 @@ func (s *Server) waitReady(ctx context.Context, sockets, log string) error {
 }
 
 // saysReady tells whether a server says of itself, in the eighth line of its pid file,
-// that it takes connections. A killed one's file names another process.
+// that it takes connections, a standby if only to read. A killed one's file names another
+// process.
 func saysReady(data string, pid int) bool {
 	content, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
 	lines := strings.Split(string(content), "\n")
-	return err == nil && len(lines) > 7 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+	return err == nil && len(lines) > 7 && lines[0] == strconv.Itoa(pid) && slices.Contains([]string{"ready", "standby"}, strings.TrimSpace(lines[7]))
 }
 
 func ensureDatabase(ctx context.Context, db *sql.DB) error {

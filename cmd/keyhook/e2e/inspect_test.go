@@ -161,9 +161,14 @@ func (p *tab) colours(theme string, known *fineWays) []string {
 func (b *browser) inspectable() *tab {
 	b.t.Helper()
 	p := b.tab()
-	p.show(os.Getenv("KEYHOOK_SCREENSHOTS") != "" || os.Getenv("KEYHOOK_INSPECT") == "whole")
+	p.show(inFront())
 	if _, err := chromedp.Call(p.ctx, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}); err != nil {
 		b.t.Fatal(err)
 	}
 	return p
+}
+
+// inFront tells whether tabs that are inspected are painted.
+func inFront() bool {
+	return os.Getenv("KEYHOOK_SCREENSHOTS") != "" || os.Getenv("KEYHOOK_INSPECT") == "whole"
 }

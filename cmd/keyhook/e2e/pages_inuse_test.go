@@ -1,18 +1,22 @@
 package e2e_test
 
 import (
+	"flag"
 	"regexp"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 )
 
 // TestPagesInUse inspects the console full of keys and traffic. Its parts have one
-// server and one browser with a tab each: a page's inspection keeps one processor busy.
+// server, and as many browsers as there are parts at once: a page's inspection keeps
+// one processor busy.
 func TestPagesInUse(t *testing.T) {
 	t.Parallel()
-	console := inUse{program: launch(t, "demo", t.TempDir()), tabs: &tabs{browser: openBrowser(t)}}
-	console.signIn()
+	console := inUse{launch(t, "demo", t.TempDir()), make(chan *tab, atOnce(t))}
+	for range cap(console.tabs) {
+		console.tabs <- console.signIn(t)
+	}
 	for name, inspect := range map[string]func(*testing.T, inUse){
 		"overview": inspectOverview, "keys": inspectKeys, "people": inspectPeople, "key": inspectKey, "charts": inspectCharts, "deactivation": inspectDeactivation,
 		"usage":   inspectUsage,
@@ -25,52 +29,49 @@ func TestPagesInUse(t *testing.T) {
 	}
 }
 
-// An inUse is the console of a workspace full of keys and traffic, and a browser in
-// which its owner is signed in.
+// An inUse is the console of a workspace full of keys and traffic, and the tabs in
+// which its owner is signed in, each of a browser of its own.
 type inUse struct {
 	*program
-	tabs *tabs
+	tabs chan *tab
 }
 
-type tabs struct {
-	browser *browser
-	lock    sync.Mutex
-	idle    []*tab
+// atOnce is how many parts of a test run at once.
+func atOnce(t *testing.T) int {
+	n, err := strconv.Atoi(flag.Lookup("test.parallel").Value.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // at returns an address in the workspace.
 func (u inUse) at(path string) string { return u.url + "/w/harbour-pine" + path }
 
-func (u inUse) signIn() {
-	p := u.tabs.browser.inspectable()
+func (u inUse) signIn(t *testing.T) *tab {
+	t.Helper()
+	p := openBrowser(t).inspectable()
 	login := regexp.MustCompile(`as (\S+) with the password (\S+)`).FindStringSubmatch(u.log())
 	p.open(u.url + "/sign-in")
 	p.fill("input[name=email]", login[1])
 	p.fill("input[name=password]", login[2])
 	p.follow("form[action='/sign-in'] [type=submit]")
-	u.tabs.idle = []*tab{p}
+	return p
 }
 
-// signedIn gives a part a tab until it ends, one that an earlier part had if there is
-// one: to open a tab and to sign in takes as long as a page.
+// signedIn gives a part a tab until it ends, which earlier parts may have had: to open a
+// browser and to sign in takes as long as a page.
 func (u inUse) signedIn(t *testing.T) *tab {
 	t.Helper()
-	u.tabs.lock.Lock()
-	defer u.tabs.lock.Unlock()
-	if len(u.tabs.idle) == 0 {
-		u.tabs.idle = []*tab{u.tabs.browser.inspectable()}
-	}
-	last := len(u.tabs.idle) - 1
-	p := u.tabs.idle[last]
-	u.tabs.idle = u.tabs.idle[:last]
+	p := <-u.tabs
+	t.Cleanup(func() { u.tabs <- p })
 	p.t = t
-	t.Cleanup(func() {
-		u.tabs.lock.Lock()
-		defer u.tabs.lock.Unlock()
-		if !t.Failed() { // or nobody knows what is open in it
-			u.tabs.idle = append(u.tabs.idle, p)
-		}
-	})
+	p.withoutScript(false)
+	p.look(1280, "light")
+	p.show(inFront())
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	p.reports = nil
 	return p
 }
 

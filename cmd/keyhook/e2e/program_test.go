@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,7 +43,10 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	endShared()
-	endCrowd()
+	if err := endCrowd(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	endCommon()
 	os.RemoveAll(dir)
 	os.RemoveAll(migrated.dir)
@@ -201,8 +205,14 @@ func (p *program) log() string {
 
 // stop ends the program and waits for it.
 func (p *program) stop() {
+	if err := p.end(); err != nil {
+		p.t.Error(err)
+	}
+}
+
+func (p *program) end() error {
 	if p.cmd.Process == nil {
-		return // it never was started
+		return nil // it never was started
 	}
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -210,8 +220,9 @@ func (p *program) stop() {
 	case <-time.After(30 * time.Second):
 		p.cmd.Process.Kill()
 		<-p.ended
-		p.t.Errorf("keyhook serve did not end in 30 s")
+		return errors.New("keyhook serve did not end in 30 s")
 	}
+	return nil
 }
 
 // setupLink reads the link that a start without a terminal leaves in a file.

@@ -68,11 +68,12 @@ func startCrowd(t *testing.T) error {
 	return err
 }
 
-func endCrowd() {
-	if crowd.program != nil {
-		crowd.stop()
-		os.RemoveAll(crowd.dataDir)
+func endCrowd() error {
+	if crowd.program == nil {
+		return nil
 	}
+	defer os.RemoveAll(crowd.dataDir)
+	return crowd.end()
 }
 
 func newTeam(t *testing.T) *team {

@@ -10,7 +10,10 @@
 async (known) => {
   known = new Set(known);
   let view = window.coloursView;
-  if (view?.width !== innerWidth || view.changes.takeRecords().length || view.changed || drawn(view.positioned).join() !== view.loose.join()) view = window.coloursView = survey();
+  if (view?.width !== innerWidth || view.changes.takeRecords().length || view.changed || view.typed !== typed() || drawn(view.positioned).join() !== view.loose.join()) {
+    view?.changes.disconnect();
+    view = window.coloursView = survey();
+  }
   const ids = new Map(), parts = [""]; // of what is painted below, by what it is made of and by its number
   const painted = new Map(), names = new Map();
   const kinds = new Map(); // the first text that is painted so, by numbers and colours
@@ -42,7 +45,7 @@ async (known) => {
 
   // survey notes what does not depend on the theme.
   function survey() {
-    const view = { width: innerWidth, boxes: new Map(), changed: false };
+    const view = { width: innerWidth, typed: typed(), boxes: new Map(), changed: false };
     view.changes = new MutationObserver(() => { view.changed = true; });
     view.changes.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
     const all = [...document.querySelectorAll("body, body *")], drawing = drawers();
@@ -58,6 +61,10 @@ async (known) => {
     view.texts = [...texts()].filter((e) => isSeen(e, unseen)).map((e) => ({ e, ink: line(e), over: over(e, loose) }));
     return view;
   }
+  // typed is what a form's fields hold, which is no change of the page's elements.
+  function typed() {
+    return [...document.querySelectorAll("input, select, textarea, option")].map((e) => [e.value, e.checked, e.selected]).join();
+  }
   // drawn tells of each of some elements whether it paints something behind what is in it.
   function drawn(elements) {
     return elements.map((e) => {
@@ -71,7 +78,7 @@ async (known) => {
     const selectors = ["q"];
     const read = (rules, nested) => {
       for (const rule of rules) {
-        if (/::?(before|after)/.test(rule.selectorText ?? "")) {
+        if (/::?(before|after)/.test(rule.selectorText ?? "") && rule.style.content) { // without content nothing is drawn
           if (nested) throw new Error("relative to the rule around it");
           selectors.push(rule.selectorText.replace(/(^|[\s>+~,(])::?(before|after)\b/g, "$1*").replace(/::?(before|after)\b/g, ""));
         }
@@ -89,12 +96,17 @@ async (known) => {
   function texts() {
     const found = new Set(document.querySelectorAll("input, select, textarea"));
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) if (/\S/.test(walker.currentNode.data)) found.add(walker.currentNode.parentElement);
+    while (walker.nextNode()) {
+      if (!/\S/.test(walker.currentNode.data)) continue;
+      const e = walker.currentNode.parentElement;
+      found.add(e);
+      if (e.closest("a")) found.add(e.closest("a")); // whose text may be in something in it
+    }
     return found;
   }
   // isSeen tells whether the text of an element is shown and axe looks at it.
   function isSeen(e, unseen) {
-    if (e.matches("input[type=radio], input[type=checkbox], :disabled, [aria-disabled=true], :disabled *, [aria-disabled=true] *, [aria-hidden=true], [aria-hidden=true] *")) return false;
+    if (e.matches("input[type=radio], input[type=checkbox], :disabled, [aria-disabled=true], :disabled *, [aria-disabled=true] *")) return false;
     const front = [...document.querySelectorAll("dialog:modal")].at(-1); // what is not in it is inert
     if (front && !front.contains(e)) return false;
     if (!e.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return false;
@@ -116,7 +128,7 @@ async (known) => {
   function covers(e, text) {
     const a = e.getBoundingClientRect(), b = text.getBoundingClientRect(), { s } = view.boxes.get(e);
     return a.left <= b.left && b.right <= a.right && a.top <= b.top && b.bottom <= a.bottom && s.backgroundColor.startsWith("rgb(") && s.opacity === "1" &&
-      e.contains(document.elementFromPoint((b.left + b.right) / 2, (b.top + b.bottom) / 2));
+      getComputedStyle(text).pointerEvents !== "none" && e.contains(document.elementFromPoint((b.left + b.right) / 2, (b.top + b.bottom) / 2));
   }
   // line lists an element and, of a link in a line of text, what it is to be told from.
   function line(e) {
@@ -132,11 +144,19 @@ async (known) => {
   function shape(e, link) {
     const s = getComputedStyle(e), points = parseFloat(s.fontSize) * 0.75, bold = parseFloat(s.fontWeight) >= 700;
     const short = e.matches("input, select, textarea") ? [e.localName, e.type, !!e.value] : e.textContent.trim().length > 1;
-    return [bold, points >= 14, points >= 18, short, ...(link ? [e.matches("a"), s.font, s.display, s.textDecorationLine, s.borderBottomWidth, s.borderBottomStyle] : [])].join();
+    return [bold, points >= 14, points >= 18, s.textShadow !== "none" && s.fontSize, short, ...(link ? apart(e, s) : [])].join();
+  }
+  // apart is what may set a link apart from its line, and whether it has one.
+  function apart(e, s) {
+    let block = e;
+    while (block.parentElement && isInline(block)) block = block.parentElement;
+    const borders = ["Top", "Bottom"].flatMap((side) => [s[`border${side}Width`], s[`border${side}Style`]]);
+    return [e.matches("a"), block.textContent.trim().length > e.textContent.trim().length, s.fontSize, s.fontWeight, s.fontFamily, s.fontStyle, s.display,
+      s.textDecorationLine, s.textDecorationStyle, s.outlineWidth, s.outlineStyle, ...borders];
   }
   function ink({ e, link, fixed }) {
     const { s } = view.boxes.get(e);
-    return [fixed, s.color, s.textShadow, link && s.borderBottomColor].join();
+    return [fixed, s.color, s.textShadow, ...(link ? [s.borderTopColor, s.borderBottomColor, s.outlineColor, s.textDecorationColor] : [])].join();
   }
   // paint numbers what an element and all around it paint below a text.
   function paint(e) {

@@ -30,32 +30,43 @@
 
   // areNear tells whether there may be targets that are too small or too near to others
   // (WCAG 2.2, 2.5.8): axe's rule for it takes longer than all of its others, and where each
-  // target has 24 px both ways, or a circle of those for itself, there is nothing to ask. What
-  // is pinned above the page is told from the page, which can be scrolled away below it. Axe
+  // target has 24 px both ways, or a circle of those for itself, and nothing lies on it,
+  // there is nothing to ask. What is below something pinned can be scrolled from there. Axe
   // takes what the Tab key does not reach for no fault.
   function areNear() {
-    const pins = new Map();
-    const rects = [...document.querySelectorAll("a, area, button, input:not([type=hidden]), select, textarea, summary, iframe, [contenteditable], [role][tabindex]:not([role=row], [role=region])")]
-      .filter((e) => e.tabIndex >= 0 && e.checkVisibility({ visibilityProperty: true }))
+    const pins = new Map([[null, null]]), shown = [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility({ visibilityProperty: true }));
+    const rects = shown.filter((e) => e.tabIndex >= 0 && e.matches("a, area, button, input:not([type=hidden]), select, textarea, summary, iframe, [contenteditable], [role][tabindex]:not([role=row], [role=region])"))
       .flatMap((e) => {
-        const lines = [...e.getClientRects()], whole = lines.length > 1 ? e.getBoundingClientRect() : lines[0], pinned = pin(e, pins);
-        return lines.map((r) => ({ e, r, whole, pinned, small: lines.length > 1 || r.width < 24 || r.height < 24, x: (r.left + r.right) / 2, y: (r.top + r.bottom) / 2 }));
+        const lines = [...e.getClientRects()], pinned = pin(e, pins);
+        if (lines.length > 1) lines.push(e.getBoundingClientRect());
+        return lines.map((r) => ({ e, r, pinned, small: lines.length > 1 || r.width < 24 || r.height < 24, x: (r.left + r.right) / 2, y: (r.top + r.bottom) / 2 }));
       }).sort((a, b) => a.r.top - b.r.top);
+    const layers = shown.filter((e) => getComputedStyle(e).position !== "static").map((e) => ({ e, r: e.getBoundingClientRect(), pinned: pin(e, pins) })).filter(({ r }) => r.width > 1 && r.height > 1);
+    // Of a target below something axe takes what is left of it, a large one's too beside small ones.
+    for (const a of rects) a.covered = layers.some((b) => overlap(a.r, b.r) && !isBelow(a, b) && !isBelow(b, a) && !b.e.contains(a.e) && !a.e.contains(b.e));
     return rects.some((a, i) => {
-      for (let j = i + 1; j < rects.length && rects[j].r.top <= Math.max(a.r.bottom, a.y + 24) + 12; j++) {
+      if (a.small && a.covered) return true;
+      for (let j = i + 1; j < rects.length && rects[j].r.top <= Math.max(a.r.bottom, a.y) + 24; j++) {
         const b = rects[j];
-        if (a.e === b.e || a.pinned !== b.pinned) continue;
-        if (Math.max(...space(a.whole, b.whole)) < 0) return true;
+        if (a.e === b.e || isBelow(a, b) || isBelow(b, a)) continue;
+        if (overlap(a.r, b.r)) return true;
         if (a.small && b.small && Math.hypot(a.x - b.x, a.y - b.y) < 24) return true;
-        if (a.small && isWithin(12, a, b.r) || b.small && isWithin(12, b, a.r)) return true;
+        if (a.small && isWithin(b.covered ? 24 : 12, a, b.r) || b.small && isWithin(a.covered ? 24 : 12, b, a.r)) return true;
       }
       return false;
     });
   }
   // pin is the nearest around an element that is pinned, itself among them.
   function pin(e, pins) {
-    if (e && !pins.has(e)) pins.set(e, /fixed|sticky/.test(getComputedStyle(e).position) ? e : pin(e.parentElement, pins));
-    return pins.get(e) ?? null;
+    if (!pins.has(e)) pins.set(e, /fixed|sticky/.test(getComputedStyle(e).position) ? e : pin(e.parentElement, pins));
+    return pins.get(e);
+  }
+  // isBelow tells whether a, of the page, lies where what b is pinned with is.
+  function isBelow(a, b) {
+    return !a.pinned && b.pinned && overlap(a.r, b.pinned.getBoundingClientRect());
+  }
+  function overlap(a, b) {
+    return Math.max(...space(a, b)) < 0;
   }
   // space is what lies between two boxes, across and down; negative where they overlap.
   function space(a, b) {
