@@ -143,6 +143,8 @@ func (p *tab) where() string {
 func (p *tab) open(url string) {
 	p.t.Helper()
 	p.do(chromedp.Navigate(url))
+	// It does not wait for the page where the one before changes its address as it goes.
+	waitUntil(p.t, url, func() bool { return eval[string](p, `document.readyState`) == "complete" })
 }
 
 // follow clicks what the selector finds and waits for the page that it leads to.
