@@ -42,7 +42,7 @@ for (;;) {
 `
 
 const readPythonSnippet = `# read.py; run it with: set -a; . ./.env; set +a; python3 read.py
-import json, os, random, sys, time, urllib.error, urllib.parse, urllib.request
+import http.client, json, os, random, sys, time, urllib.error, urllib.parse, urllib.request
 
 headers = {"Authorization": "Bearer " + os.environ["KEYHOOK_TOKEN"]}
 try:
@@ -61,7 +61,7 @@ while True:
             time.sleep(1 + random.random() * 4)
             continue
         sys.exit(err.read().decode())  # 410: signals are gone; see CURSOR_EXPIRED
-    except (OSError, ValueError):  # cut off: the same page comes again
+    except (OSError, ValueError, http.client.HTTPException):  # cut off: the same page comes again
         time.sleep(1 + random.random() * 4)
         continue
     for signal in page["signals"]:

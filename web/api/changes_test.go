@@ -96,3 +96,18 @@ func TestMarksAndErasures(t *testing.T) {
 		t.Errorf("its body = %d %s, want 410", a.StatusCode, a.body)
 	}
 }
+
+// TestMarkedOnNewStreams: what was marked after it was read for those who follow is so
+// on a stream that begins then, though another one keeps it in memory.
+func TestMarkedOnNewStreams(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	start := s.list("").Cursor
+	open := s.listen(s.server.URL, s.home.token, "?after=latest", "")
+	s.addMany(s.home, "a", 300) // more than a stream reads at once from the database
+	open.signals(300)
+	if _, err := s.events.MarkSuspect(t.Context(), s.home.by, inbox.Mark{KeyID: s.home.key.ID, From: time.Now().Add(-time.Hour), Until: time.Now(), Reason: "why"}); err != nil {
+		t.Fatal(err)
+	}
+	s.listen(s.server.URL, s.home.token, "?suspect=true&after="+start, "").signals(300)
+}

@@ -17,8 +17,9 @@ const (
 	lookSeldom   = 50 * time.Millisecond // while none came for a while
 	lookTroubled = time.Second           // while the database is away
 	quietAfter   = 2 * time.Second
-	tailBytes    = 1 << 20  // kept of one workspace
-	hubBytes     = 32 << 20 // kept of all
+	pageLasts    = time.Second // then it is read anew: what is in it may have been erased or marked
+	tailBytes    = 1 << 20     // kept of one workspace
+	hubBytes     = 32 << 20    // kept of all
 )
 
 // A hub looks for new signals on behalf of everybody here who waits for some: one
@@ -53,6 +54,7 @@ type tailPage struct {
 	from  inbox.Position
 	items []item
 	bytes int
+	read  time.Time
 }
 
 // A follower is one reader of a tail.
@@ -60,6 +62,7 @@ type follower struct {
 	hub       *hub
 	workspace uuid.UUID
 	tail      *tail
+	since     time.Time // pages that were read before are not for it
 }
 
 // follow begins to wait for signals behind a position, at which everything that
@@ -77,7 +80,7 @@ func (h *hub) follow(workspace uuid.UUID, at inbox.Position) *follower {
 		}
 	}
 	t.followers++
-	return &follower{h, workspace, t}
+	return &follower{h, workspace, t, time.Now()}
 }
 
 func (f *follower) leave() {
@@ -98,7 +101,9 @@ func (h *hub) drop(workspace uuid.UUID, t *tail) {
 }
 
 // next returns the signals behind a position as far as they are here. behind says
-// that they are not, but in the database. changed is closed when there may be more.
+// that they are not, but in the database: also where they were read before the follower
+// began, or a while ago, since an erasure or a mark may have come in between. changed is
+// closed when there may be more.
 func (f *follower) next(at inbox.Position) (items []item, behind bool, changed <-chan struct{}) {
 	f.hub.mu.Lock()
 	defer f.hub.mu.Unlock()
@@ -114,6 +119,9 @@ func (f *follower) next(at inbox.Position) (items []item, behind bool, changed <
 	for _, page := range t.pages {
 		for i, item := range page.items {
 			if item.at.Compare(at) > 0 {
+				if page.read.Before(f.since) || time.Since(page.read) > pageLasts {
+					return nil, true, t.changed
+				}
 				return page.items[i:], false, t.changed
 			}
 		}
@@ -189,7 +197,7 @@ func (h *hub) look(ctx context.Context) (found, more bool, err error) {
 		at[head.Workspace] = head.Position
 	}
 	for _, workspace := range news {
-		from := at[workspace]
+		from, began := at[workspace], time.Now()
 		page := newSheet(workspace)
 		_, err := h.events.Read(postgres.InWorkspace(ctx, workspace), workspace, &from, maxLimit, page.add)
 		items := page.items()
@@ -202,7 +210,7 @@ func (h *hub) look(ctx context.Context) (found, more bool, err error) {
 		if err != nil {
 			return true, false, err
 		}
-		h.publish(workspace, from, items)
+		h.publish(workspace, from, items, began)
 		more = more || len(items) == maxLimit
 	}
 	return len(news) > 0, more, nil
@@ -212,6 +220,9 @@ func (h *hub) heads() (heads []inbox.Head) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for workspace, t := range h.tails {
+		for len(t.pages) > 0 && time.Since(t.pages[0].read) > pageLasts {
+			h.forget(t)
+		}
 		heads = append(heads, inbox.Head{Workspace: workspace, Position: t.head})
 	}
 	return heads
@@ -219,25 +230,30 @@ func (h *hub) heads() (heads []inbox.Head) {
 
 // publish adds a page to a tail that still ends where the page begins, and wakes
 // those who follow it.
-func (h *hub) publish(workspace uuid.UUID, from inbox.Position, items []item) {
+func (h *hub) publish(workspace uuid.UUID, from inbox.Position, items []item, read time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.tails[workspace]
 	if t == nil || t.head != from || len(items) == 0 {
 		return
 	}
-	page := tailPage{from: from, items: items}
+	page := tailPage{from: from, items: items, read: read}
 	for _, item := range items {
 		page.bytes += len(item.json)
 	}
 	t.pages, t.head = append(t.pages, page), items[len(items)-1].at
 	t.bytes, h.bytes = t.bytes+page.bytes, h.bytes+page.bytes
 	for len(t.pages) > 1 && (t.bytes > tailBytes || h.bytes > hubBytes) {
-		t.bytes, h.bytes = t.bytes-t.pages[0].bytes, h.bytes-t.pages[0].bytes
-		t.pages = t.pages[1:]
+		h.forget(t)
 	}
 	close(t.changed)
 	t.changed = make(chan struct{})
+}
+
+// forget drops a tail's oldest page. Call it with the lock held.
+func (h *hub) forget(t *tail) {
+	t.bytes, h.bytes = t.bytes-t.pages[0].bytes, h.bytes-t.pages[0].bytes
+	t.pages = t.pages[1:]
 }
 
 // lose sends the followers of a tail to the database, which says what is wrong.

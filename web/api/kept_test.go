@@ -1,15 +1,95 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
 	"keyhook/internal/inbox"
+	"keyhook/internal/keyring"
 	"keyhook/web/api/client"
 )
+
+// behind waits until the home workspace's page says that a token is as far.
+func (s *stage) behind(token keyring.IssuedToken, want int) {
+	s.t.Helper()
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		readers, err := s.events.Readers(s.t.Context(), s.home.id)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, r := range readers {
+			if r.TokenID == token.Token.ID && r.Behind == want {
+				return
+			}
+		}
+		if time.Since(began) > 20*time.Second {
+			s.t.Fatalf("Readers = %+v, want one that is %d behind", readers, want)
+		}
+	}
+}
+
+// TestReadAhead: who asks for a page before the one in front of it was dealt with is
+// not taken to have dealt with that, by the client and by the parameter; once it was,
+// Keyhook learns so though nothing new comes.
+func TestReadAhead(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.addMany(s.home, "a", 20)
+	reader := client.New(s.server.URL, s.home.token.Text.Reveal())
+	reader.Limit, reader.Wait = 5, time.Second
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	pages, dealt := 0, make(chan struct{})
+	go func() {
+		ended <- reader.Follow(ctx, "", func(context.Context, client.Page) error {
+			switch pages++; pages {
+			case 2:
+				s.behind(s.home.token, 15)
+				time.Sleep(2 * noteEvery)
+				s.behind(s.home.token, 15)
+			case 4:
+				close(dealt)
+			}
+			return nil
+		})
+	}()
+	<-dealt
+	s.behind(s.home.token, 0)
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) || pages != 4 {
+		t.Errorf("Follow = %v after %d pages", err, pages)
+	}
+
+	other := s.issue(s.home, "by hand")
+	first := s.list("limit=5")
+	second := s.list("limit=5&after=" + first.Cursor)
+	as := func(query string) answer {
+		return s.ask("GET", "/api/v1/signals?limit=5&"+query, "Bearer "+other.Text.Reveal())
+	}
+	for _, ask := range []string{"after=" + first.Cursor, "after=" + second.Cursor + "&read=" + first.Cursor, "after=" + second.Cursor + "&read="} {
+		if a := as(ask); a.StatusCode != 200 {
+			t.Errorf("%s = %d %s", ask, a.StatusCode, a.body)
+		}
+		time.Sleep(2 * noteEvery)
+		s.behind(other, 15)
+	}
+	for ask, want := range map[string]string{
+		"read=" + first.Cursor: "VALIDATION_ERROR", "after=" + first.Cursor + "&read=" + second.Cursor: "VALIDATION_ERROR",
+		"after=" + first.Cursor + "&read=latest": "INVALID_CURSOR", "after=" + first.Cursor + "&read=x": "INVALID_CURSOR",
+	} {
+		if a := as(ask); a.StatusCode != 400 || s.problem(a).Code != want {
+			t.Errorf("%s = %d %s, want 400 %s", ask, a.StatusCode, a.body, want)
+		}
+	}
+}
+
+// noteEvery is how often it is noted how far a token has read.
+const noteEvery = time.Second
 
 // TestKept: how far a token has read is noted, also on a stream; a cursor that
 // missed something gets 410 with the oldest one, in a list, on a new stream and on
@@ -21,29 +101,11 @@ func TestKept(t *testing.T) {
 	s.addMany(s.home, "a", 20)
 	first := s.list("limit=5")
 	s.list("limit=5&after=" + first.Cursor)
-	events := inbox.NewStore(s.Console(), s.box)
-	behind := func(token uuid.UUID, want int) {
-		t.Helper()
-		for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-			readers, err := events.Readers(t.Context(), s.home.id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, r := range readers {
-				if r.TokenID == token && r.Behind == want {
-					return
-				}
-			}
-			if time.Since(began) > 20*time.Second {
-				t.Fatalf("Readers = %+v, want one that is %d behind", readers, want)
-			}
-		}
-	}
-	behind(s.home.token.Token.ID, 15)
+	s.behind(s.home.token, 15)
 	streaming := s.issue(s.home, "streaming")
 	open := s.listen(s.server.URL, streaming, "", "")
 	open.signals(20)
-	behind(streaming.Token.ID, 0)
+	s.behind(streaming, 0)
 	token, err := s.keys.FindToken(t.Context(), s.home.id, streaming.Token.ID)
 	if err != nil || token.LastUsedAt == nil || time.Since(*token.LastUsedAt) > time.Minute {
 		t.Errorf("the token was last used at %v, %v", token.LastUsedAt, err)

@@ -25,6 +25,7 @@ const (
 type question struct {
 	workspace uuid.UUID
 	after     *inbox.Position // nil: from the oldest that is kept
+	read      *inbox.Position // up to here the program has dealt with all; nil: it does not say so
 	limit     int
 	suspect   *bool // only those that are marked so, or only the others; nil: all
 	wait      time.Duration
@@ -48,8 +49,31 @@ func (s *Server) ask(r *http.Request, token keyring.Token) (q question, err erro
 	if q.suspect, err = yesOrNo(query, "suspect"); err != nil {
 		return q, err
 	}
-	q.after, err = s.place(r.Context(), token.WorkspaceID, query.Get("after"))
+	if q.after, err = s.place(r.Context(), token.WorkspaceID, query.Get("after")); err != nil {
+		return q, err
+	}
+	q.read, err = q.dealtWith(query)
 	return q, err
+}
+
+// dealtWith is how far the program says that it is: up to the cursor that it comes
+// back with, unless it asks for a page before it has dealt with the one in front of it.
+func (q *question) dealtWith(query url.Values) (*inbox.Position, error) {
+	if !query.Has("read") {
+		return q.after, nil
+	}
+	cursor := query.Get("read")
+	if cursor == "" {
+		return nil, nil
+	}
+	read, err := inbox.ParseCursor(q.workspace, cursor)
+	if err != nil {
+		return nil, err
+	}
+	if q.after == nil || read.Compare(*q.after) > 0 {
+		return nil, withDetail(validationError, "read is a cursor that is not behind the one in after.")
+	}
+	return &read, nil
 }
 
 func yesOrNo(query url.Values, name string) (*bool, error) {
@@ -103,8 +127,8 @@ func (s *Server) listSignals(w http.ResponseWriter, r *http.Request, token keyri
 	page := newSheet(q.workspace)
 	page.only = q.suspect
 	end, err := s.read(r.Context(), q, page)
-	if err == nil && q.after != nil { // one that can't be used says nothing of what was read
-		s.activity.read(token, *q.after)
+	if err == nil && q.read != nil { // a cursor that can't be used says nothing of what was read
+		s.activity.read(token, *q.read)
 	}
 	if err != nil || page.end != (inbox.Position{}) || q.wait == 0 || s.isDraining() {
 		defer leave()

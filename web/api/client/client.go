@@ -153,10 +153,19 @@ func Expired(err error) (oldest string, ok bool) {
 
 // List returns the signals behind a cursor, waiting for the first as long as
 // c.Wait. "" is the oldest, "latest" the end.
-func (c *Client) List(ctx context.Context, after string) (page Page, err error) {
+// To come back with a cursor says that everything up to it was dealt with.
+func (c *Client) List(ctx context.Context, after string) (Page, error) {
+	return c.list(ctx, after, after)
+}
+
+// list is List for who has dealt with everything up to read only.
+func (c *Client) list(ctx context.Context, after, read string) (page Page, err error) {
 	query := url.Values{"limit": {strconv.Itoa(min(max(c.Limit, 1), MaxLimit))}}
 	if after != "" {
 		query.Set("after", after)
+	}
+	if read != after {
+		query.Set("read", read)
 	}
 	if seconds := int(min(c.Wait, MaxWait) / time.Second); seconds > 0 {
 		query.Set("wait", strconv.Itoa(seconds))

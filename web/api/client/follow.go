@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,12 +22,14 @@ const (
 // A page is handed over again, with others perhaps, if Follow is started with the
 // cursor before it: whoever stores page.Cursor in the transaction that deals with
 // the page deals with each signal once. While handle works, the next page is on
-// its way already.
+// its way already; Keyhook is told that a page was dealt with once handle returned.
 func (c *Client) Follow(ctx context.Context, after string, handle func(context.Context, Page) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	pages := make(chan fetched)
-	go c.fetch(ctx, after, pages)
+	var handled atomic.Value // the cursor up to which everything was
+	handled.Store(after)
+	go c.fetch(ctx, after, &handled, pages)
 	for next := range pages {
 		if next.err != nil {
 			return next.err
@@ -34,6 +37,7 @@ func (c *Client) Follow(ctx context.Context, after string, handle func(context.C
 		if err := handle(ctx, next.page); err != nil {
 			return err
 		}
+		handled.Store(next.page.Cursor)
 	}
 	return ctx.Err()
 }
@@ -44,10 +48,20 @@ type fetched struct {
 }
 
 // fetch sends page after page until there is an error that stays.
-func (c *Client) fetch(ctx context.Context, after string, pages chan<- fetched) {
+func (c *Client) fetch(ctx context.Context, after string, handled *atomic.Value, pages chan<- fetched) {
 	defer close(pages)
+	sent := after // the last page's cursor
 	for {
-		page, err := c.persist(ctx, after)
+		page, err := c.persist(ctx, after, func() string {
+			switch read := handled.Load().(string); read {
+			case sent:
+				return after // what came since was empty
+			case "latest":
+				return ""
+			default:
+				return read
+			}
+		})
 		if ctx.Err() != nil {
 			return
 		}
@@ -59,6 +73,7 @@ func (c *Client) fetch(ctx context.Context, after string, pages chan<- fetched) 
 		}
 		select {
 		case pages <- fetched{page, err}:
+			sent = page.Cursor
 		case <-ctx.Done():
 			return
 		}
@@ -69,10 +84,11 @@ func (c *Client) fetch(ctx context.Context, after string, pages chan<- fetched) 
 }
 
 // persist lists until there is an answer, or an error that another try won't mend.
-func (c *Client) persist(ctx context.Context, after string) (Page, error) {
+// read is asked for each try.
+func (c *Client) persist(ctx context.Context, after string, read func() string) (Page, error) {
 	pause := firstPause
 	for tries := 1; ; tries++ {
-		page, err := c.List(ctx, after)
+		page, err := c.list(ctx, after, read())
 		if err == nil || ctx.Err() != nil || stays(err) {
 			return page, err
 		}
