@@ -120,7 +120,7 @@ func (s *Server) listSignals(w http.ResponseWriter, r *http.Request, token keyri
 	if err != nil {
 		return err
 	}
-	leave, err := s.enter(r.Context())
+	leave, err := s.places.enter(r.Context(), q.workspace)
 	if err != nil {
 		return err
 	}
@@ -141,27 +141,13 @@ func (s *Server) listSignals(w http.ResponseWriter, r *http.Request, token keyri
 	if err != nil {
 		return err
 	}
-	if leave, err = s.enter(r.Context()); err != nil {
+	if leave, err = s.places.enter(r.Context(), q.workspace); err != nil {
 		return err
 	}
 	defer leave()
 	page = newSheet(q.workspace)
 	page.take(items)
 	return s.answer(w, r, page, *q.after, nil)
-}
-
-// enter takes one of the places for pages in memory; leave gives it back.
-func (s *Server) enter(ctx context.Context) (leave func(), err error) {
-	soon := time.NewTimer(2 * time.Second)
-	defer soon.Stop()
-	select {
-	case s.pages <- struct{}{}:
-		return func() { <-s.pages }, nil
-	case <-soon.C:
-		return nil, unavailable
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // read writes the page behind a position, and returns where it ends.

@@ -23,7 +23,7 @@ func (s *Server) find(r *http.Request, token keyring.Token) (inbox.Signal, bool,
 // showSignal answers with one signal. Its cursor is null while something that is
 // in front of it may still appear.
 func (s *Server) showSignal(w http.ResponseWriter, r *http.Request, token keyring.Token) error {
-	leave, err := s.enter(r.Context())
+	leave, err := s.places.enter(r.Context(), token.WorkspaceID)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *Server) showSignal(w http.ResponseWriter, r *http.Request, token keyrin
 
 // showBody answers with the bytes that came, as a file that no browser would run.
 func (s *Server) showBody(w http.ResponseWriter, r *http.Request, token keyring.Token) error {
-	leave, err := s.enter(r.Context())
+	leave, err := s.places.enter(r.Context(), token.WorkspaceID)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ type Server struct {
 	activity *activity
 	hub      *hub
 	readers  *readers
-	pages    chan struct{} // one for each page that may be in memory
+	places   *places
 	log      *slog.Logger
 	mux      *http.ServeMux
 	letIn    func(*http.Request) (*http.Request, keyring.Token, error) // authenticate
@@ -62,15 +62,12 @@ type Server struct {
 	draining chan struct{}
 }
 
-// pagesAtOnce bounds the memory of all answers together: each is one page.
-const pagesAtOnce = 48
-
 // NewServer returns a Server. db, keys and events must be on one pool.
 func NewServer(config Config, db *postgres.DB, keys *keyring.Store, events *inbox.Store, log *slog.Logger) *Server {
 	config = config.withDefaults()
 	s := &Server{
 		config: config, keys: keys, events: events, activity: newActivity(db, log), hub: newHub(events, log), readers: newReaders(config, keys, log),
-		pages: make(chan struct{}, pagesAtOnce), log: log, mux: http.NewServeMux(), draining: make(chan struct{}),
+		places: newPlaces(), log: log, mux: http.NewServeMux(), draining: make(chan struct{}),
 	}
 	s.letIn = s.authenticate
 	for _, route := range s.routes() {

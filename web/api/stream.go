@@ -87,7 +87,7 @@ func (st *stream) first(ctx context.Context, after *inbox.Position) ([]item, err
 }
 
 func (st *stream) page(ctx context.Context, after *inbox.Position) ([]item, inbox.Position, error) {
-	leave, err := st.s.enter(ctx)
+	leave, err := st.s.places.enter(ctx, st.workspace)
 	if err != nil {
 		return nil, inbox.Position{}, err
 	}
