@@ -67,7 +67,7 @@ var explanations = map[Reason]string{
 	QuotaUsed:         "The key's daily quota is used up. Wait for the next day, or raise the quota.",
 	BodyTooLarge:      "The body is larger than this instance takes. Let the sender send less at once.",
 	BodyEncoded:       "The body is compressed. Let the sender send it without Content-Encoding.",
-	BodyUnreadable:    "The connection ended before the whole body arrived.",
+	BodyUnreadable:    "The connection ended before the whole body arrived, or it took too long to come.",
 	InvalidJSON:       "The body is not the strict JSON that is expected: look for trailing data, a repeated name, or bytes that are not UTF-8.",
 	InvalidField:      "A field of the payload, or the reference of the event, is missing or wrong.",
 }

@@ -1,9 +1,15 @@
 package ingest_test
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,9 +76,9 @@ func TestBodiesInFlight(t *testing.T) {
 			reader, writer := io.Pipe()
 			go func() {
 				body := bytes.Repeat([]byte("x"), maxBody)
-				writer.Write(body[:8<<10]) // without some of it nothing leaves the client
+				writer.Write(body[:maxBody/2+1]) // so far it takes the room of the whole
 				<-release
-				writer.Write(body[8<<10:])
+				writer.Write(body[maxBody/2+1:])
 				writer.Close()
 			}()
 			request, err := http.NewRequest(http.MethodPost, s.url+"/hooks/x", reader)
@@ -116,6 +122,81 @@ func TestBodiesInFlight(t *testing.T) {
 	letGo()
 	uploads.Wait()
 	until(200)
+}
+
+// TestAnnouncedBodies: who announces bodies and sends nothing takes no room from others.
+func TestAnnouncedBodies(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	key := s.issue(keyring.Draft{Name: "one"})
+	for range 64<<20/maxBody + 1 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /hooks/x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", maxBody)
+	}
+	for range 20 { // they come in meanwhile
+		if got := s.post(hook(key), "x", "X-API-Key", key.APIKey.Reveal()); got.status != 200 {
+			t.Fatalf("beside bodies that don't come = %d %s", got.status, got.text)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestParsersBusy: while others parse large bodies for too long, the answer comes in
+// time all the same; small bodies, and those without credentials, don't wait for them.
+func TestParsersBusy(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	key := s.issue(keyring.Draft{Name: "one"})
+	large := `{"verbatim":"` + strings.Repeat("x", 100<<10) + `"}`
+	free := s.handler.OccupyParsers()
+	for _, send := range []struct {
+		body, key string
+		want      int
+		within    time.Duration
+	}{{`{"verbatim":"x"}`, key.APIKey.Reveal(), 200, time.Second}, {large, "wrong", 401, time.Second}, {large, key.APIKey.Reveal(), 503, 2500 * time.Millisecond}} {
+		began := time.Now()
+		got := s.post(signals, send.body, "X-API-Key", send.key)
+		if took := time.Since(began); got.status != send.want || took > send.within || got.status == 503 && got.header.Get("Retry-After") == "" {
+			t.Errorf("%d bytes = %d after %s, want %d within %s", len(send.body), got.status, took, send.want, send.within)
+		}
+	}
+	free()
+	if got := s.post(signals, large, "X-API-Key", key.APIKey.Reveal()); got.status != 200 {
+		t.Errorf("with parsers free = %d %s", got.status, got.text)
+	}
+}
+
+// TestSlowBody: a sender whose body takes longer than the server waits is told so.
+func TestSlowBody(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	key := s.issue(keyring.Draft{Name: "one"})
+	server := httptest.NewUnstartedServer(s.handler)
+	server.Config.ReadTimeout = 300 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Length: 10\r\n\r\nhalf", hook(key), key.APIKey.Reveal())
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var problem struct{ Code, Detail string }
+	if err := json.NewDecoder(response.Body).Decode(&problem); err != nil || response.StatusCode != 400 || !strings.Contains(problem.Detail, "too long") {
+		t.Errorf("a body that does not come = %d %+v, %v", response.StatusCode, problem, err)
+	}
+	if n := s.count(`SELECT count(*) FROM deliveries WHERE reason = 'body_unreadable'`); n != 1 {
+		t.Errorf("%d rows tell of it, want 1", n)
+	}
 }
 
 // TestHeldWorkspace: while one workspace is being deleted, the senders of another

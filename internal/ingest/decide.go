@@ -70,7 +70,7 @@ func (h *Handler) judge(ctx context.Context, rq *request, c credentials, view *k
 	v := verdict{proof: p}
 	switch { // what is known whatever the database says
 	case rq.unreadable != "":
-		v.reason = rq.unreadable
+		v.reason, v.detail = rq.unreadable, rq.why
 		return v, nil
 	case c.wrong != "":
 		v.reason, v.hints = c.wrong, c.hints
@@ -78,9 +78,13 @@ func (h *Handler) judge(ctx context.Context, rq *request, c credentials, view *k
 	case err != nil:
 		return verdict{}, err
 	}
-	if len(rq.body) > largeBody {
-		h.parsers <- struct{}{}
-		defer func() { <-h.parsers }()
+	if v.proof.reason == "" && len(rq.body) > largeBody {
+		select {
+		case h.parsers <- struct{}{}:
+			defer func() { <-h.parsers }()
+		case <-ctx.Done(): // others parse, for longer than the answer may take
+			return verdict{}, ctx.Err()
+		}
 	}
 	v.event, v.detail = h.admit(rq, &v.proof)
 	v.ofKey = true

@@ -66,3 +66,15 @@ func (w *Writer) Try() error {
 	_, err := w.Write(submission{}, time.Now().Add(time.Second))
 	return err
 }
+
+// OccupyParsers takes every place for large bodies until free is called.
+func (h *Handler) OccupyParsers() (free func()) {
+	for range cap(h.parsers) {
+		h.parsers <- struct{}{}
+	}
+	return func() {
+		for range cap(h.parsers) {
+			<-h.parsers
+		}
+	}
+}

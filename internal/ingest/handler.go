@@ -3,10 +3,10 @@ package ingest
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -111,12 +111,13 @@ func (h *Handler) finish(w http.ResponseWriter, id uuid.UUID, began time.Time, a
 // receive reads a webhook and finds its answer. Each step has the deadline of
 // the answer. What is committed behind it, a sender's retry will find.
 func (h *Handler) receive(w http.ResponseWriter, r *http.Request, id uuid.UUID, began time.Time, route route) answer {
-	held, ok := h.budget.take(r.ContentLength, h.config.MaxBody)
-	if !ok {
+	rq, err := h.read(w, r, id, began, route)
+	held := int64(cap(rq.body))
+	if errors.Is(err, errOverBudget) {
+		h.budget.give(held)
 		h.metrics.overBudget.Inc()
 		return answer{problem: unavailable}
 	}
-	rq := h.read(w, r, id, began, route)
 	read := time.Now()
 	rq.deadline = read.Add(answerWithin)
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), rq.deadline)
@@ -159,11 +160,12 @@ type request struct {
 	body       []byte
 	bodySize   int64        // more than body holds, if it was too large
 	unreadable inbox.Reason // why there is no body to look at
+	why        string       // instead of that reason's detail
 	deadline   time.Time    // of the answer
 }
 
-// read takes the body, as far as it may go.
-func (h *Handler) read(w http.ResponseWriter, r *http.Request, id uuid.UUID, began time.Time, route route) *request {
+// read takes the body, as far as it may go. Its error says that there was no room.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request, id uuid.UUID, began time.Time, route route) (*request, error) {
 	rq := &request{
 		id: id, began: began, receivedAt: time.Now().UTC().Truncate(time.Microsecond), route: route,
 		header: r.Header, address: ClientAddr(r, h.config.TrustedProxies), forwarder: forwarder(r, h.config.TrustedProxies),
@@ -171,30 +173,24 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, id uuid.UUID, beg
 	}
 	if r.ContentLength > h.config.MaxBody {
 		rq.unreadable = inbox.BodyTooLarge
-		return rq
+		return rq, nil
 	}
 	if encodings := r.Header.Values("Content-Encoding"); len(encodings) > 1 || (len(encodings) == 1 && !isIdentity(encodings[0])) {
 		rq.unreadable = inbox.BodyEncoded
 	}
-	body, err := readBody(http.MaxBytesReader(w, r.Body, h.config.MaxBody), r.ContentLength)
+	body, err := h.budget.read(http.MaxBytesReader(w, r.Body, h.config.MaxBody), r.ContentLength, h.config.MaxBody)
 	rq.body, rq.bodySize = body, int64(len(body))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case err == nil:
+	case errors.Is(err, errOverBudget):
+		return rq, err
+	case tooLarge:
 		rq.unreadable, rq.bodySize = inbox.BodyTooLarge, rq.bodySize+1
-	} else if err != nil {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		rq.unreadable, rq.why = inbox.BodyUnreadable, "The body took too long to arrive. Send it again, faster."
+	default:
 		rq.unreadable = inbox.BodyUnreadable
 	}
-	return rq
-}
-
-// readBody reads a body of a known size into as much memory as it takes.
-func readBody(r io.Reader, size int64) ([]byte, error) {
-	if size < 0 {
-		return io.ReadAll(r)
-	}
-	body := make([]byte, size)
-	n, err := io.ReadFull(r, body)
-	if errors.Is(err, io.EOF) && size == 0 {
-		err = nil
-	}
-	return body[:n], err
+	return rq, nil
 }
