@@ -3,12 +3,17 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +40,8 @@ func snippetsOn(t *testing.T, url string) map[string]string {
 var printedID = regexp.MustCompile(`(?m)^([0-9a-f-]{36}) `)
 
 // TestReadSnippets runs the snippets of /docs/read as somebody would who pastes
-// them: they print every signal once, and go on where they were stopped.
+// them: they print every signal once, and go on where they were stopped, and where an
+// answer was cut off.
 func TestReadSnippets(t *testing.T) {
 	t.Parallel()
 	server := serve(t, migratedDataDir(t))
@@ -65,7 +71,7 @@ func TestReadSnippets(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, tt.file), []byte(snippets[tt.id]), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		env := append(os.Environ(), "KEYHOOK_BASE="+server.url, "KEYHOOK_TOKEN="+server.newToken("storm", program))
+		env := append(os.Environ(), "KEYHOOK_BASE="+cutOnce(t, server.url), "KEYHOOK_TOKEN="+server.newToken("storm", program))
 		seen := map[string]bool{}
 		for round := range 2 {
 			if round > 0 {
@@ -96,6 +102,29 @@ func TestReadSnippets(t *testing.T) {
 			t.Errorf("docs/reading.md lacks the snippet %s as it is on the page", id)
 		}
 	}
+}
+
+// cutOnce is the address of a server through a proxy that cuts its first answer off.
+func cutOnce(t *testing.T, server string) string {
+	t.Helper()
+	target, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := httputil.NewSingleHostReverseProxy(target)
+	var cut atomic.Bool
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if cut.Swap(true) {
+			whole.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Length", "1000")
+		fmt.Fprint(w, `{"signals":[`)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(proxy.Close)
+	return proxy.URL
 }
 
 // readUntil runs a reader until it has printed all signals that it should, and
