@@ -46,26 +46,13 @@ const (
 
 // openDatabase finds or starts the database.
 func openDatabase(ctx context.Context, c config.Database, need access, log *slog.Logger) (*database, error) {
-	if err := validate(&c); err != nil {
-		return nil, &usageError{err}
+	if err := checkDatabase(ctx, &c); err != nil {
+		return nil, err
 	}
 	if c.URL != "" {
 		return &database{url: c.URL, direct: c.Direct(), dataDir: c.DataDir}, nil
 	}
 	return openPrivate(ctx, c, need, log)
-}
-
-func validate(c *config.Database) error {
-	if err := c.Validate(); err != nil || c.URL == "" {
-		return err
-	}
-	if err := postgres.CheckURL(c.URL); err != nil {
-		return fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	if err := postgres.CheckURL(c.Direct()); err != nil {
-		return fmt.Errorf("KEYHOOK_DIRECT_URL: %w", err)
-	}
-	return nil
 }
 
 func openPrivate(ctx context.Context, c config.Database, need access, log *slog.Logger) (*database, error) {
