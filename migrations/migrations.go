@@ -96,13 +96,14 @@ type State struct {
 	Known     bool       `json:"known"`      // false: made by a newer release
 }
 
-// Status lists the migrations of this program and those of the database, in order.
+// Status lists the migrations of this program and those of the database, in order. It
+// makes nothing.
 func Status(db *sql.DB) ([]State, error) {
 	known, err := source().FindMigrations()
 	if err != nil {
 		return nil, fmt.Errorf("read migrations: %w", err)
 	}
-	records, err := set(false).GetMigrationRecords(db, "postgres")
+	records, err := applications(db)
 	if err != nil {
 		return nil, fmt.Errorf("read applied migrations: %w", err)
 	}
@@ -121,6 +122,17 @@ func Status(db *sql.DB) ([]State, error) {
 		}
 	}
 	return states, nil
+}
+
+// applications reads what was applied. An empty database has no table of that.
+func applications(db *sql.DB) (records []*migrate.MigrationRecord, err error) {
+	var there bool
+	if err := db.QueryRow(`SELECT to_regclass('schema_migrations') IS NOT NULL`).Scan(&there); err != nil || !there {
+		return nil, err
+	}
+	look := set(false)
+	look.DisableCreateTable = true
+	return look.GetMigrationRecords(db, "postgres")
 }
 
 // Names lists the migrations of this program, in order.

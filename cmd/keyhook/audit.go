@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -34,8 +33,8 @@ type signedCheckpoint struct {
 
 // Run signs a checkpoint, and sends it on.
 func (c *auditCheckpointCmd) Run(ctx context.Context, a app) error {
-	if err := c.Evidence.Validate(); err != nil {
-		return &usageError{err}
+	if err := checkEvidence(c.Evidence); err != nil {
+		return err
 	}
 	t, err := openTrail(ctx, a, c.Database)
 	if err != nil {
@@ -64,8 +63,11 @@ type auditPublicKeyCmd struct {
 // Run prints the public key. It makes none: the key of a server that never ran
 // would verify nothing.
 func (c *auditPublicKeyCmd) Run(a app) error {
-	if err := errors.Join(c.Database.Validate(), c.Evidence.Validate()); err != nil {
+	if err := c.Database.Validate(); err != nil {
 		return &usageError{err}
+	}
+	if err := checkEvidence(c.Evidence); err != nil {
+		return err
 	}
 	signer, err := audit.LoadSigner(c.Evidence.Path(c.DataDir))
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -31,7 +30,8 @@ const oldestServer = 150000
 type database struct {
 	url, direct string
 	dataDir     string
-	owned       *pgembed.Server // started by us; nil otherwise
+	owned       *pgembed.Server // started by serve; nil otherwise
+	leave       func() error    // ends our use of the private one; nil otherwise
 	maintenance *postgres.DB    // opened by prepare
 }
 
@@ -40,14 +40,14 @@ type access int
 
 const (
 	own  access = iota // to be its only owner
-	join               // to work beside its owner, or to start or make it
+	join               // to work beside others, or to start or make it
 	find               // the same, but to make none
 )
 
 // openDatabase finds or starts the database.
 func openDatabase(ctx context.Context, c config.Database, need access, log *slog.Logger) (*database, error) {
-	if err := validate(&c); err != nil {
-		return nil, &usageError{err}
+	if err := checkDatabase(ctx, &c); err != nil {
+		return nil, err
 	}
 	if c.URL != "" {
 		return &database{url: c.URL, direct: c.Direct(), dataDir: c.DataDir}, nil
@@ -55,37 +55,36 @@ func openDatabase(ctx context.Context, c config.Database, need access, log *slog
 	return openPrivate(ctx, c, need, log)
 }
 
-func validate(c *config.Database) error {
-	if err := c.Validate(); err != nil || c.URL == "" {
-		return err
-	}
-	if err := postgres.CheckURL(c.URL); err != nil {
-		return fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	if err := postgres.CheckURL(c.Direct()); err != nil {
-		return fmt.Errorf("KEYHOOK_DIRECT_URL: %w", err)
-	}
-	return nil
-}
-
 func openPrivate(ctx context.Context, c config.Database, need access, log *slog.Logger) (*database, error) {
-	dir := filepath.Join(c.DataDir, "postgres")
-	if need != own {
-		if url, ok := pgembed.Running(ctx, dir); ok {
-			return &database{url: url, direct: url, dataDir: c.DataDir}, nil
+	private := pgembed.Config{Dir: filepath.Join(c.DataDir, "postgres"), Bin: c.PGBin, Log: log, Existing: need == find}
+	if need != find {
+		if err := makeDataDir(c.DataDir); err != nil {
+			return nil, err
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "data")); need == find && errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no database in %s yet: run keyhook serve first, or name another folder with KEYHOOK_DATA_DIR", c.DataDir)
+	if need != own {
+		return sharePrivate(ctx, c.DataDir, private)
 	}
-	if err := makeDataDir(c.DataDir); err != nil {
-		return nil, err
-	}
-	server, err := pgembed.Start(ctx, pgembed.Config{Dir: dir, Bin: c.PGBin, Log: log})
+	server, err := pgembed.Start(ctx, private)
 	if err != nil {
 		return nil, err
 	}
-	return &database{url: server.URL(), direct: server.URL(), dataDir: c.DataDir, owned: server}, nil
+	stop := func() error { return server.Stop(context.WithoutCancel(ctx)) }
+	return &database{url: server.URL(), direct: server.URL(), dataDir: c.DataDir, owned: server, leave: stop}, nil
+}
+
+// sharePrivate uses the private database beside others, be it serve's or one that a
+// command started.
+func sharePrivate(ctx context.Context, dataDir string, private pgembed.Config) (*database, error) {
+	share, err := pgembed.Join(ctx, private)
+	if errors.Is(err, pgembed.ErrNone) {
+		return nil, fmt.Errorf("there is no database in %s yet: run keyhook serve first, or name another folder with KEYHOOK_DATA_DIR", dataDir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	leave := func() error { return share.Leave(ctx) }
+	return &database{url: share.URL(), direct: share.URL(), dataDir: dataDir, leave: leave}, nil
 }
 
 // makeDataDir makes the data folder, which PostgreSQL's user must get through.
@@ -96,15 +95,16 @@ func makeDataDir(dir string) error {
 	return nil
 }
 
-// close stops what openDatabase started, and closes what prepare opened.
+// close leaves or stops what openDatabase found or started, and closes what prepare
+// opened.
 func (d *database) close(log *slog.Logger) {
 	if d.maintenance != nil {
 		d.maintenance.Close()
 	}
-	if d.owned == nil {
+	if d.leave == nil {
 		return
 	}
-	if err := d.owned.Stop(context.Background()); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := d.leave(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		log.Warn("the private PostgreSQL did not end well", "err", err)
 	}
 }

@@ -39,7 +39,7 @@ type migrateStatusCmd struct {
 
 // Run applies what is missing.
 func (c *migrateUpCmd) Run(ctx context.Context, a app) error {
-	return onDirect(ctx, a, c.Database, func(d *database) error {
+	return onDirect(ctx, a, c.Database, join, func(d *database) error {
 		direct, err := postgres.Connect(ctx, d.direct)
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ func (c *migrateDownCmd) Run(ctx context.Context, a app) error {
 	if c.All {
 		steps = 0
 	}
-	return onDirect(ctx, a, c.Database, func(d *database) error {
+	return onDirect(ctx, a, c.Database, join, func(d *database) error {
 		direct, err := postgres.Connect(ctx, d.direct)
 		if err != nil {
 			return err
@@ -89,7 +89,7 @@ func (c *migrateDownCmd) Run(ctx context.Context, a app) error {
 
 // Run lists the migrations.
 func (c *migrateStatusCmd) Run(ctx context.Context, a app) error {
-	return onDirect(ctx, a, c.Database, func(d *database) error {
+	return onDirect(ctx, a, c.Database, find, func(d *database) error {
 		direct, err := postgres.Connect(ctx, d.direct)
 		if err != nil {
 			return err
@@ -114,9 +114,9 @@ func (c *migrateStatusCmd) Run(ctx context.Context, a app) error {
 }
 
 // onDirect runs work on the database, started for it if need be.
-func onDirect(ctx context.Context, a app, c config.Database, work func(*database) error) error {
+func onDirect(ctx context.Context, a app, c config.Database, need access, work func(*database) error) error {
 	log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	d, err := openDatabase(ctx, c, join, log)
+	d, err := openDatabase(ctx, c, need, log)
 	if err != nil {
 		return err
 	}

@@ -46,11 +46,11 @@ func (c *serveCmd) Run(ctx context.Context, a app) error {
 	if err := c.Serve.Validate(); err != nil {
 		return &usageError{err}
 	}
-	if err := c.MasterKey.Validate(); err != nil {
-		return &usageError{err}
+	if err := checkMasterKey(c.MasterKey); err != nil {
+		return err
 	}
-	if err := c.Evidence.Validate(); err != nil {
-		return &usageError{err}
+	if err := checkEvidence(c.Evidence); err != nil {
+		return err
 	}
 	if _, err := mail.New(c.SMTPURL, c.From); err != nil {
 		return &usageError{err}

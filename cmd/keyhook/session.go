@@ -26,8 +26,8 @@ type session struct {
 // begin opens the stores for a short command, on a database that it brings up to
 // date. Call close at its end.
 func begin(ctx context.Context, a app, c config.Database, m config.MasterKey) (*session, error) {
-	if err := m.Validate(); err != nil {
-		return nil, &usageError{err}
+	if err := checkMasterKey(m); err != nil {
+		return nil, err
 	}
 	return open(ctx, a, c, join, func(db *database, log *slog.Logger) (*seal.Box, error) {
 		return db.prepare(ctx, m, c.DataDir, true, log)

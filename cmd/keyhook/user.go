@@ -8,6 +8,7 @@ import (
 
 	"keyhook/internal/account"
 	"keyhook/internal/config"
+	"keyhook/internal/fault"
 )
 
 // common are the settings of every command that works on people or keys.
@@ -52,6 +53,9 @@ func (c *userCreateCmd) Run(ctx context.Context, a app) error {
 			return err
 		}
 	}
+	if err := checkUser(account.NewUser{Name: c.Name, Email: c.Email, Password: password}); err != nil {
+		return err
+	}
 	s, err := begin(ctx, a, c.Database, c.MasterKey)
 	if err != nil {
 		return err
@@ -71,6 +75,18 @@ func (c *userCreateCmd) Run(ctx context.Context, a app) error {
 			fmt.Fprintf(w, "link to choose a password, good once, for 72 hours:\n%s\n", created.Link)
 		}
 	})
+}
+
+// checkUser says which flag, or whether the password, is one that no user can have.
+func checkUser(user account.NewUser) error {
+	f, wrong := fault.Of(user.Check())
+	switch {
+	case !wrong:
+		return nil
+	case f.Field == "password":
+		return misuse("the password on standard input: %s", f.Message)
+	}
+	return misuse("--%s: %s", f.Field, f.Message)
 }
 
 type userListCmd struct{ common }

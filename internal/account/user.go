@@ -92,6 +92,18 @@ func (s *Store) Users(ctx context.Context) (users []User, err error) {
 // A NewUser is who is to be made.
 type NewUser struct{ Name, Email, Password string }
 
+// Check returns a fault that says what no user can have. No password is none that is
+// wrong.
+func (n NewUser) Check() error {
+	if _, _, err := checkPerson(n.Email, n.Name); err != nil || n.Password == "" {
+		return err
+	}
+	if f := checkPassword(n.Password, n.Email, n.Name); f != nil {
+		return f
+	}
+	return nil
+}
+
 // CreateUser makes a user. Without a password it returns the token of a one-time
 // link to choose one with.
 func (s *Store) CreateUser(ctx context.Context, by audit.Actor, email, name, password string) (user User, link string, err error) {

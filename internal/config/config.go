@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -79,6 +80,9 @@ func (d *Database) Validate() error {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
 	d.DataDir = dir
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() || errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("KEYHOOK_DATA_DIR: %s is not a folder", dir)
+	}
 	if d.DirectURL != "" && d.URL == "" {
 		return errors.New("KEYHOOK_DIRECT_URL is set and DATABASE_URL is not: set both")
 	}
@@ -100,15 +104,20 @@ func (d *Database) Direct() string {
 
 // Validate reports a master key file that can't be made or read.
 func (m MasterKey) Validate() error {
-	if m.File == "" {
+	return checkFile("KEYHOOK_MASTER_KEY_FILE", m.File)
+}
+
+// checkFile refuses a file that can't be there; "" is none.
+func checkFile(variable, path string) error {
+	if path == "" {
 		return nil
 	}
-	dir := filepath.Dir(m.File)
+	dir := filepath.Dir(path)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return fmt.Errorf("KEYHOOK_MASTER_KEY_FILE: there is no folder %s", dir)
+		return fmt.Errorf("%s: there is no folder %s", variable, dir)
 	}
-	if info, err := os.Stat(m.File); err == nil && info.IsDir() {
-		return fmt.Errorf("KEYHOOK_MASTER_KEY_FILE: %s is a folder", m.File)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s: %s is a folder", variable, path)
 	}
 	return nil
 }
@@ -124,10 +133,8 @@ func (m MasterKey) Path(dataDir string) string {
 // Validate reports the first setting that can't be used. The address may hold a
 // secret, so it is not in the error.
 func (e Evidence) Validate() error {
-	if e.KeyFile != "" {
-		if info, err := os.Stat(filepath.Dir(e.KeyFile)); err != nil || !info.IsDir() {
-			return fmt.Errorf("KEYHOOK_SIGNING_KEY_FILE: there is no folder %s", filepath.Dir(e.KeyFile))
-		}
+	if err := checkFile("KEYHOOK_SIGNING_KEY_FILE", e.KeyFile); err != nil {
+		return err
 	}
 	if e.CheckpointURL == "" {
 		return nil

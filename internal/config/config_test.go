@@ -84,6 +84,7 @@ func TestRefused(t *testing.T) {
 		{"--log-format", "xml"},
 		{"--workspaces", "nobody"},
 		{"--pg-bin", "/nowhere"},
+		{"--data-dir", "/dev/null"},
 		{"--direct-url", "postgres://x/y"},
 		{"--drain-delay", "-1s"},
 		{"--drain-delay", "6m"},

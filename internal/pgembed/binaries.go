@@ -52,6 +52,12 @@ func findPrograms(ctx context.Context, given, want string) (string, error) {
 	return "", fmt.Errorf("%w found: install postgresql (version %d or later), or set DATABASE_URL or KEYHOOK_PG_BIN", ErrVersion, oldest)
 }
 
+// CheckPrograms refuses a folder that has no usable server in it.
+func CheckPrograms(ctx context.Context, dir string) error {
+	_, err := findPrograms(ctx, dir, "")
+	return err
+}
+
 func candidates(given string) []string {
 	if given != "" {
 		return []string{given}

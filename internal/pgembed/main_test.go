@@ -23,8 +23,14 @@ import (
 // asOwner makes this binary an owner of a data folder, for the tests to kill.
 const asOwner = "KEYHOOK_TEST_OWNER_OF"
 
+// sharing makes it one that shares the server.
+const sharing = "KEYHOOK_TEST_SHARING=1"
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(asOwner); dir != "" {
+		if os.Getenv("KEYHOOK_TEST_SHARING") != "" {
+			os.Exit(share(dir))
+		}
 		os.Exit(own(dir))
 	}
 	os.Exit(m.Run())
@@ -52,6 +58,18 @@ func own(dir string) int {
 	}
 }
 
+// share uses the server until it is killed.
+func share(dir string) int {
+	s, err := pgembed.Join(context.Background(), pgembed.Config{Dir: dir, Log: quiet})
+	if err != nil {
+		fmt.Println("error:", err)
+		return 1
+	}
+	fmt.Println("ready:", 0, s.URL())
+	time.Sleep(time.Minute)
+	return 3
+}
+
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // An owner is such a process.
@@ -63,17 +81,17 @@ type owner struct {
 }
 
 // newOwner starts one and waits for its first word.
-func newOwner(t *testing.T, dir string) *owner {
+func newOwner(t *testing.T, dir string, settings ...string) *owner {
 	t.Helper()
-	o := beginOwner(t, dir)
+	o := beginOwner(t, dir, settings...)
 	o.wait(t)
 	return o
 }
 
-func beginOwner(t *testing.T, dir string) *owner {
+func beginOwner(t *testing.T, dir string, settings ...string) *owner {
 	t.Helper()
 	o := &owner{cmd: exec.Command(os.Args[0])}
-	o.cmd.Env = append(os.Environ(), asOwner+"="+dir)
+	o.cmd.Env = append(append(os.Environ(), asOwner+"="+dir), settings...)
 	o.cmd.Stderr = os.Stderr
 	out, err := o.cmd.StdoutPipe()
 	if err != nil {

@@ -82,10 +82,8 @@ func Running(ctx context.Context, dir string) (url string, ok bool) {
 		if !locked(dir) {
 			return "", false
 		}
-		if sockets, err := socketPath(dir); err == nil {
-			if _, err := os.Stat(filepath.Join(sockets, ".s.PGSQL.5432")); err == nil && answers(ctx, urlFor(sockets)) {
-				return urlFor(sockets), true
-			}
+		if url, ok := find(ctx, dir); ok {
+			return url, true
 		}
 		select {
 		case <-ctx.Done():
@@ -94,6 +92,18 @@ func Running(ctx context.Context, dir string) (url string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// find finds the server of a folder if it has an owner and answers.
+func find(ctx context.Context, dir string) (url string, ok bool) {
+	sockets, err := socketPath(dir)
+	if err != nil || !locked(dir) {
+		return "", false
+	}
+	if _, err := os.Stat(filepath.Join(sockets, ".s.PGSQL.5432")); err != nil {
+		return "", false
+	}
+	return urlFor(sockets), answers(ctx, urlFor(sockets))
 }
 
 func answers(ctx context.Context, url string) bool {

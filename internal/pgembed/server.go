@@ -34,6 +34,7 @@ type Config struct {
 	Bin      string            // folder of the PostgreSQL programs; "" searches
 	Log      *slog.Logger      // nil: the default
 	Settings map[string]string // further settings of the server
+	Existing bool              // Join makes no data
 }
 
 // A Server is one running private PostgreSQL.
@@ -51,6 +52,11 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	return begin(ctx, c, func(dir string) (*os.File, error) { return takeAlone(ctx, dir, c.Log) })
+}
+
+// begin prepares the folder, takes its lock and starts the server.
+func begin(ctx context.Context, c Config, take func(dir string) (*os.File, error)) (*Server, error) {
 	var err error
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return nil, err
@@ -66,13 +72,13 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if c.Dir, err = filepath.EvalSymlinks(c.Dir); err != nil {
 		return nil, err
 	}
-	lock, err := takeLock(c.Dir)
+	lock, err := take(c.Dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{lock: lock, done: make(chan struct{})}
 	if err := s.start(ctx, c, as); err != nil {
-		lock.Close()
+		release(lock)
 		return nil, err
 	}
 	return s, nil
@@ -193,7 +199,7 @@ func (s *Server) Err() error {
 
 // Stop ends the server: connections are cut, what is committed stays.
 func (s *Server) Stop(ctx context.Context) error {
-	defer s.lock.Close()
+	defer release(s.lock)
 	return s.stopProcess(ctx)
 }
 

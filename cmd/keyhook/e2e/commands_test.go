@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -205,6 +206,10 @@ func sendTo(t *testing.T, dir string, server *program, key map[string]any) {
 func TestMisuse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	noKey := filepath.Join(t.TempDir(), "no.key")
+	if err := os.WriteFile(noKey, []byte("ter2, no key\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{
 		{"serve", "--no-such-flag"},
 		{"serve", "--addr", "nonsense"},
@@ -243,7 +248,19 @@ func TestMisuse(t *testing.T) {
 		{"migrate", "up", "--database-url", "postgres://x/y", "--direct-url", "garbage"},
 		{"serve", "--database-url", "garbage"},
 		{"serve", "--master-key-file", "/no/such/folder/master.key"},
-		{"user", "create", "--email", "e", "--name", "n", "--master-key-file", "/no/such/folder/master.key"},
+		{"user", "create", "--email", "e@example.com", "--name", "n", "--master-key-file", "/no/such/folder/master.key"},
+		{"user", "create", "--email", "e@example.com", "--name", "n", "--master-key-file", noKey},
+		{"serve", "--master-key-file", noKey},
+		{"serve", "--signing-key-file", noKey},
+		{"serve", "--signing-key-file", "/tmp"},
+		{"audit", "checkpoint", "--signing-key-file", noKey},
+		{"audit", "public-key", "--signing-key-file", noKey},
+		{"serve", "--pg-bin", "/tmp"},
+		{"user", "list", "--pg-bin", "/tmp"},
+		{"serve", "--data-dir", noKey},
+		{"user", "list", "--data-dir", noKey + "/data"},
+		{"user", "create", "--email", "bad", "--name", "n"},
+		{"user", "create", "--email", "e@example.com", "--name", strings.Repeat("n", 81)},
 		{"setup-link", "--master-key-file", "/tmp"},
 		{"member", "add", "--workspace", "w", "--email", "e", "--role", "king"},
 		{"send", "--url", "ftp://x", "--api-key-stdin"},
@@ -253,6 +270,10 @@ func TestMisuse(t *testing.T) {
 		if got.code != 2 || strings.Count(got.err, "\n") != 1 || !strings.HasPrefix(got.err, "keyhook: ") || got.out != "" || strings.Contains(got.err, "ter2") {
 			t.Errorf("keyhook %v: %+v, want code 2 and one line", args, got)
 		}
+	}
+	short := command(t, dir, "hunter2\n", nil, "user", "create", "--email", "e@example.com", "--name", "n", "--password-stdin")
+	if short.code != 2 || strings.Count(short.err, "\n") != 1 || !strings.Contains(short.err, "standard input") || strings.Contains(short.err, "ter2") {
+		t.Errorf("a short password: %+v, want code 2 and one line", short)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
 		t.Errorf("the data folder holds %v, %v; want nothing", entries, err)

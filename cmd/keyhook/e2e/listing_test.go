@@ -25,6 +25,12 @@ func TestListingMakesNothing(t *testing.T) {
 			t.Errorf("on an empty database: keyhook %v: %+v", args, got)
 		}
 	}
+	if got := command(t, dir, "", nil, "migrate", "status"); got.code != 1 || !strings.Contains(got.err, "no database in "+dir) {
+		t.Errorf("without a database: migrate status: %+v", got)
+	}
+	if got := command(t, dir, "", []string{"DATABASE_URL=" + url}, "migrate", "status"); got.code != 0 || !strings.Contains(got.out, "pending") {
+		t.Errorf("on an empty database: migrate status: %+v", got)
+	}
 	if n := tables(t, url); n != 0 {
 		t.Errorf("listing made %d tables", n)
 	}
