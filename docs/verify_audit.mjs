@@ -21,8 +21,9 @@ function encode(...values) {
 const bytes = text => Buffer.from(text, 'base64')
 const sha256 = data => createHash('sha256').update(data).digest()
 
-// What was signed: the hash of each place, by chain.
+// What was signed: the hash of each place and when it was, by chain.
 const signed = new Map()
+let points = 0, newest
 if (checkpoints) {
   const pinned = publicKey && createPublicKey(await readFile(publicKey)).export({ type: 'spki', format: 'der' })
   for (const line of (await readFile(checkpoints, 'utf8')).split('\n').filter(Boolean)) {
@@ -32,10 +33,19 @@ if (checkpoints) {
       ...c.heads.flatMap(head => [head.chain, head.seq, bytes(head.hash)]))
     if (pinned && !der.equals(pinned) || !verify(null, data, createPublicKey({ key: der, type: 'spki', format: 'der' }), bytes(c.signature)))
       end(`checkpoint ${c.number} can't be believed`, 1)
-    for (const head of c.heads) signed.set(head.chain, (signed.get(head.chain) ?? new Map()).set(head.seq, head.hash))
+    points++
+    if (!(newest?.number >= c.number)) newest = c
+    for (const head of c.heads) {
+      if (!signed.has(head.chain)) signed.set(head.chain, { marks: new Map(), points: 0, last: '' })
+      const said = signed.get(head.chain)
+      said.marks.set(head.seq, head.hash)
+      said.points++
+      if (c.at > said.last) said.last = c.at
+    }
   }
 }
 
+const isChain = /^(instance|(?![0-]+$)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/
 let place = 0, previous = Buffer.alloc(32), chain
 for await (const line of createInterface({ input: createReadStream(trail) })) {
   place++
@@ -43,16 +53,31 @@ for await (const line of createInterface({ input: createReadStream(trail) })) {
   try {
     e = JSON.parse(line)
     const hash = sha256(encode('keyhook/audit/v1', ...fields.map(name => e[name]), bytes(e.prev_hash)))
-    whole = hash.equals(bytes(e.hash)) && e.seq === place && (chain ??= e.chain) === e.chain && bytes(e.prev_hash).equals(previous)
+    whole = hash.equals(bytes(e.hash)) && e.seq === place && (chain ?? e.chain) === e.chain && isChain.test(e.chain) && bytes(e.prev_hash).equals(previous)
   } catch {}
   if (!whole) end(`broken at ${place}`, 1)
-  const mark = signed.get(chain)?.get(place)
+  if (place === 1) introduce(e)
+  const mark = signed.get(chain)?.marks.get(place)
   if (mark && mark !== e.hash) end(`broken at or before ${place}: rewritten`, 1)
   previous = bytes(e.hash)
 }
-const marks = chain ? signed.get(chain) : signed.values().next().value
-if (marks && Math.max(...marks.keys()) > place) end(`broken at ${place + 1}: cut`, 1)
+const said = chain ? signed.get(chain) : signed.values().next().value
+if (said && Math.max(...said.marks.keys()) > place) end(`broken at ${place + 1}: cut`, 1)
 end(`ok, ${place} entries, the last one's hash is ${previous.toString('hex')}`, 0)
+
+// Tells which chain it is, and what speaks for it. A checkpoint names every chain that
+// had an entry: one that it leaves out began later, give or take an hour.
+function introduce(first) {
+  chain = first.chain
+  console.log(`chain ${chain}`)
+  const said = signed.get(chain)
+  if (!points) console.log("no checkpoints: whether the end is missing, or all was written anew, can't be told")
+  else if (said) console.log(`${said.points} checkpoints, the last of ${said.last}`)
+  else {
+    console.log(`none of the ${points} checkpoints names this chain, so none vouches for it: whether it is the right one, whole and as it was written, can't be told`)
+    if (!(Date.parse(first.at) >= Date.parse(newest.at) - 3600_000)) end('broken at 1: rewritten', 1)
+  }
+}
 
 function end(message, code) {
   console.log(message)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"keyhook/internal/audit"
@@ -84,9 +86,5 @@ func ledgerPath(dataDir string) string { return filepath.Join(dataDir, "checkpoi
 
 // names lists what a set holds.
 func names(set map[string]bool) string {
-	var list []string
-	for name := range set {
-		list = append(list, name)
-	}
-	return strings.Join(list, ", ")
+	return strings.Join(slices.Sorted(maps.Keys(set)), ", ")
 }

@@ -92,7 +92,9 @@ func (c *auditVerifyCmd) verifyFile(a app, points *audit.Checkpoints) error {
 	if chain != "" {
 		fmt.Fprintf(a.out, "chain %s\n", chain)
 	}
-	c.tellPoints(a, points)
+	if chain != "" || verdict.Entries == 0 {
+		c.tellPoints(a, points, chain)
+	}
 	if verdict.OK() && verdict.Head.Seq > 0 {
 		fmt.Fprintf(a.out, "the last entry is %d, its hash %x\n", verdict.Head.Seq, verdict.Head.Hash)
 	}
@@ -122,12 +124,19 @@ func (c *auditVerifyCmd) verifyDatabase(ctx context.Context, a app, points *audi
 			return err
 		}
 		fmt.Fprintf(a.out, "chain %s: %s\n", chain, verdict)
+		if points.Count > 0 && points.About(chain).Count == 0 {
+			c.tellPoints(a, points, chain)
+		}
 		total.Entries += verdict.Entries
 		if broken.OK() {
 			broken = verdict
 		}
 	}
-	c.tellPoints(a, points)
+	if c.Workspace == "" {
+		c.tellPoints(a, points, "")
+	} else if points.Count == 0 || points.About(chains[0]).Count > 0 {
+		c.tellPoints(a, points, chains[0])
+	}
 	if !broken.OK() {
 		total = broken
 	}
@@ -146,16 +155,20 @@ func (c *auditVerifyCmd) chains(ctx context.Context, t *trail, points *audit.Che
 	return slices.Compact(chains), err
 }
 
-// tellPoints says what the verdict rests on.
-func (c *auditVerifyCmd) tellPoints(a app, points *audit.Checkpoints) {
+// tellPoints says what the verdict on a chain rests on; "": on all of them.
+func (c *auditVerifyCmd) tellPoints(a app, points *audit.Checkpoints, chain string) {
+	vouching := points.About(chain)
 	switch {
 	case points.Count == 0:
 		fmt.Fprintln(a.out, "no checkpoints: whether the end is missing, or all was written anew, can't be told")
+	case vouching.Count == 0:
+		fmt.Fprintf(a.out, "none of the %d checkpoints, the last of %s, names this chain, so none vouches for it: whether it is the right one, whole and as it was written, can't be told\n",
+			points.Count, points.Last)
 	case c.Public == "":
 		fmt.Fprintf(a.out, "%d checkpoints, the last of %s, signed with the key %s: compare it with the one you kept, or name that with --public-key\n",
-			points.Count, points.Last, names(points.KeyIDs))
+			vouching.Count, vouching.Last, names(vouching.KeyIDs))
 	default:
-		fmt.Fprintf(a.out, "%d checkpoints, the last of %s, signed with a trusted key\n", points.Count, points.Last)
+		fmt.Fprintf(a.out, "%d checkpoints, the last of %s, signed with a trusted key\n", vouching.Count, vouching.Last)
 	}
 }
 

@@ -174,11 +174,12 @@ func (s *Store) Chains(ctx context.Context) ([]string, error) {
 	return chains, nil
 }
 
-// ParseChain returns the workspace of a chain's name; uuid.Nil is the instance.
+// ParseChain returns the workspace of a chain's name; uuid.Nil is the instance. A
+// chain has one name: an id written otherwise is none.
 func ParseChain(chain string) (uuid.UUID, bool) {
 	if chain == ChainOf(uuid.Nil) {
 		return uuid.Nil, true
 	}
 	id, err := uuid.Parse(chain)
-	return id, err == nil && id.String() == chain
+	return id, err == nil && ChainOf(id) == chain
 }
