@@ -107,7 +107,7 @@ func (c *auditVerifyCmd) verifyDatabase(ctx context.Context, a app, points *audi
 		return err
 	}
 	defer t.close()
-	if err := t.store.Checkpoints(ctx, "", points.Add); err != nil {
+	if err := t.store.Checkpoints(ctx, 0, points.Add); err != nil {
 		return err
 	}
 	if err := readPoints(points, ledgerPath(t.db.dataDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -111,7 +111,7 @@ func (v *Verifier) run(ctx context.Context, job *asked) error {
 
 // gather reads the checkpoints of the database and of the file.
 func (v *Verifier) gather(ctx context.Context, job *asked, points *Checkpoints) error {
-	err := v.store.Checkpoints(ctx, "", func(point Checkpoint) error {
+	err := v.store.Checkpoints(ctx, 0, func(point Checkpoint) error {
 		if err := v.heard(ctx, job, 0, 0); err != nil {
 			return err
 		}
