@@ -1,5 +1,5 @@
 // Verifies what `keyhook export audit` wrote, without Keyhook:
-//   node verify_audit.mjs trail.ndjson [checkpoints.ndjson [public-key.pem]]
+//   node verify_audit.mjs trail.ndjson [checkpoints.ndjson [public-keys.pem]]
 // It is written from docs/audit-format.md alone, and needs nothing but Node 18.
 import { createHash, createPublicKey, verify } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -25,13 +25,13 @@ const sha256 = data => createHash('sha256').update(data).digest()
 const signed = new Map()
 let points = 0, newest
 if (checkpoints) {
-  const pinned = publicKey && createPublicKey(await readFile(publicKey)).export({ type: 'spki', format: 'der' })
+  const trusted = publicKey && keysIn(await readFile(publicKey, 'utf8'))
   for (const line of (await readFile(checkpoints, 'utf8')).split('\n').filter(Boolean)) {
     const c = JSON.parse(line)
     const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), bytes(c.public_key)])
     const data = encode('keyhook/checkpoint/v1', c.number, c.at, c.key_id, bytes(c.public_key),
       ...c.heads.flatMap(head => [head.chain, head.seq, bytes(head.hash)]))
-    if (pinned && !der.equals(pinned) || !verify(null, data, createPublicKey({ key: der, type: 'spki', format: 'der' }), bytes(c.signature)))
+    if (trusted && !trusted.some(key => key.equals(der)) || !verify(null, data, createPublicKey({ key: der, type: 'spki', format: 'der' }), bytes(c.signature)))
       end(`checkpoint ${c.number} can't be believed`, 1)
     points++
     if (!(newest?.number >= c.number)) newest = c
@@ -77,6 +77,12 @@ function introduce(first) {
     console.log(`none of the ${points} checkpoints names this chain, so none vouches for it: whether it is the right one, whole and as it was written, can't be told`)
     if (!(Date.parse(first.at) >= Date.parse(newest.at) - 3600_000)) end('broken at 1: rewritten', 1)
   }
+}
+
+// A file may hold several public keys: instances may have had different ones, or later ones.
+function keysIn(pem) {
+  const keys = pem.match(/-----BEGIN PUBLIC KEY-----[^-]+-----END PUBLIC KEY-----/g) ?? end('there is no public key in the file', 1)
+  return keys.map(key => createPublicKey(key).export({ type: 'spki', format: 'der' }))
 }
 
 function end(message, code) {

@@ -1,5 +1,5 @@
 // Verifies an access review's file, without Keyhook:
-//   node verify_review.mjs review.ndjson [public-key.pem [trail.ndjson]]
+//   node verify_review.mjs review.ndjson [public-keys.pem [trail.ndjson]]
 // It is written from docs/evidence.md alone, and needs nothing but Node 18. With the
 // trail, which verify_audit.mjs verifies, it also looks for the entries that the
 // review says it rests on.
@@ -32,7 +32,7 @@ try {
   const sum = createHash('sha256').update(file.subarray(0, cut)).digest()
   if (!sum.equals(bytes(seal.sha256))) end('broken: the lines are not those that were signed', 1)
   const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), bytes(seal.public_key)])
-  if (publicKey && !der.equals(createPublicKey(await readFile(publicKey)).export({ type: 'spki', format: 'der' })))
+  if (publicKey && !keysIn(await readFile(publicKey, 'utf8')).some(key => key.equals(der)))
     end(`broken: signed with another key, ${seal.key_id}`, 1)
   const by = seal.made_by
   const data = encode(head.format, seal.review, seal.made_at, by.kind, by.id, by.name, seal.head.chain, seal.head.seq, bytes(seal.head.hash),
@@ -55,6 +55,12 @@ try {
   end(`ok, ${head.keys} keys of ${head.covers}, made ${seal.made_at}, signed with the key ${seal.key_id}`, 0)
 } catch (failure) {
   end(`broken: ${failure.message}`, 1)
+}
+
+// A file may hold several public keys: instances may have had different ones, or later ones.
+function keysIn(pem) {
+  const keys = pem.match(/-----BEGIN PUBLIC KEY-----[^-]+-----END PUBLIC KEY-----/g) ?? end('broken: there is no public key in the file', 1)
+  return keys.map(key => createPublicKey(key).export({ type: 'spki', format: 'der' }))
 }
 
 function end(message, code) {

@@ -90,6 +90,11 @@ func TestTamperedReviews(t *testing.T) {
 		}
 		w.verify(name, []byte(tampered), "broken")
 	}
+	own, others := pemOf(t, w.signer), pemOf(t, other)
+	w.verifyWith(others, "with another's key", file, "broken: signed with another key")
+	w.verifyWith(nil, "with a file without keys", file, "broken: there is no public key")
+	w.verifyWith(slices.Concat(own, others), "with both keys", file, "ok")
+	w.verifyWith(slices.Concat(others, own), "with both keys, the other's first", file, "ok")
 	var trail bytes.Buffer
 	if err := w.trail.Export(t.Context(), w.ada, audit.Export{Label: "Harbour", Format: audit.NDJSON}, &trail); err != nil {
 		t.Fatal(err)
