@@ -291,6 +291,7 @@ func TestUnreadableLines(t *testing.T) {
 		"a second member": strings.Replace(string(lines[2]), "{", `{"actor_label":"Eve",`, 1),
 		"another case":    strings.Replace(string(lines[2]), `"actor_label"`, `"Actor_Label"`, 1),
 		"an escape":       strings.Replace(string(lines[2]), `"Ada"`, `"\u0041da"`, 1),
+		"CRLF":            strings.Replace(string(lines[2]), "\n", "\r\n", 1),
 		"huge":            strings.Repeat("x", 17<<20) + "\n",
 	} {
 		changed := slices.Clone(lines)
