@@ -20,6 +20,17 @@ function encode(...values) {
 }
 const bytes = text => Buffer.from(text, 'base64')
 
+// The one writing of a signature's line: these members in this order, each once.
+function written(seal) {
+  const texts = (of, ...names) => Object.fromEntries(names.map(name => [name, String(of[name])]))
+  const base64 = text => bytes(text).toString('base64')
+  return JSON.stringify({
+    ...texts(seal, 'line', 'review', 'made_at'), made_by: texts(seal.made_by, 'kind', 'id', 'name'),
+    head: { ...texts(seal.head, 'chain'), seq: Number(seal.head.seq), hash: base64(seal.head.hash) }, checkpoint: Number(seal.checkpoint),
+    sha256: base64(seal.sha256), ...texts(seal, 'key_id'), public_key: base64(seal.public_key), signature: base64(seal.signature),
+  }).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')
+}
+
 try {
   const file = await readFile(review)
   if (file.at(-1) !== 10) end('broken: the file is cut', 1)
@@ -28,6 +39,8 @@ try {
   const lines = file.subarray(0, cut).toString().split('\n').filter(Boolean).map(line => JSON.parse(line))
   const head = lines[0]
   if (seal.line !== 'signature' || head.line !== 'review' || head.format !== 'keyhook/access-review/v1') end('broken: no access review', 1)
+
+  if (!file.subarray(cut, -1).equals(Buffer.from(written(seal)))) end('broken: the last line is not written as it was signed', 1)
 
   const sum = createHash('sha256').update(file.subarray(0, cut)).digest()
   if (!sum.equals(bytes(seal.sha256))) end('broken: the lines are not those that were signed', 1)
