@@ -61,6 +61,13 @@ func (c *auditCheckpointCmd) Run(ctx context.Context, a app) error {
 type auditPublicKeyCmd struct {
 	config.Database
 	config.Evidence
+	jsonFlag
+}
+
+type publicKey struct {
+	KeyID     string `json:"key_id"`
+	PublicKey []byte `json:"public_key"` // as a checkpoint has it
+	PEM       string `json:"pem"`
 }
 
 // Run prints the public key. It makes none: the key of a server that never ran
@@ -77,8 +84,8 @@ func (c *auditPublicKeyCmd) Run(a app) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.out.Write(text)
-	return err
+	key := publicKey{KeyID: signer.KeyID(), PublicKey: signer.Public(), PEM: string(text)}
+	return c.print(a.out, key, func(w io.Writer) { fmt.Fprint(w, key.PEM) })
 }
 
 // ledgerPath is where checkpoints are kept outside the database.
