@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"keyhook/internal/audit"
@@ -58,6 +60,13 @@ func (c *auditCheckpointCmd) Run(ctx context.Context, a app) error {
 type auditPublicKeyCmd struct {
 	config.Database
 	config.Evidence
+	jsonFlag
+}
+
+type publicKey struct {
+	KeyID     string `json:"key_id"`
+	PublicKey []byte `json:"public_key"` // as a checkpoint has it
+	PEM       string `json:"pem"`
 }
 
 // Run prints the public key. It makes none: the key of a server that never ran
@@ -77,8 +86,8 @@ func (c *auditPublicKeyCmd) Run(a app) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.out.Write(text)
-	return err
+	key := publicKey{KeyID: signer.KeyID(), PublicKey: signer.Public(), PEM: string(text)}
+	return c.print(a.out, key, func(w io.Writer) { fmt.Fprint(w, key.PEM) })
 }
 
 // ledgerPath is where checkpoints are kept outside the database.
@@ -86,9 +95,5 @@ func ledgerPath(dataDir string) string { return filepath.Join(dataDir, "checkpoi
 
 // names lists what a set holds.
 func names(set map[string]bool) string {
-	var list []string
-	for name := range set {
-		list = append(list, name)
-	}
-	return strings.Join(list, ", ")
+	return strings.Join(slices.Sorted(maps.Keys(set)), ", ")
 }

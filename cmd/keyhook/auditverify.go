@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 type auditVerifyCmd struct {
 	config.Database
+	jsonFlag
 	Workspace   string `placeholder:"SLUG" help:"Only this workspace's trail; without it all of them. The id of a workspace that was deleted will do."`
 	Public      string `name:"public-key" placeholder:"FILE" type:"path" help:"Public keys in PEM. Only checkpoints signed with one of them are believed."`
 	Checkpoints string `placeholder:"FILE" type:"path" help:"Checkpoints that were kept elsewhere, a line of JSON each."`
@@ -34,6 +36,26 @@ func (c *auditVerifyCmd) Run(ctx context.Context, a app) error {
 	if err != nil {
 		return err
 	}
+	text := a // is written as chains are read
+	if c.JSON {
+		text.out = io.Discard
+	}
+	found, err := c.verify(ctx, text, points)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := c.print(a.out, found, nil); err != nil {
+			return err
+		}
+	}
+	if !found.OK {
+		return errBroken
+	}
+	return nil
+}
+
+func (c *auditVerifyCmd) verify(ctx context.Context, a app, points *audit.Checkpoints) (verified, error) {
 	if c.File != "" {
 		return c.verifyFile(a, points)
 	}
@@ -75,10 +97,10 @@ func readPoints(points *audit.Checkpoints, path string) error {
 	return nil
 }
 
-func (c *auditVerifyCmd) verifyFile(a app, points *audit.Checkpoints) error {
+func (c *auditVerifyCmd) verifyFile(a app, points *audit.Checkpoints) (verified, error) {
 	file, err := os.Open(c.File)
 	if err != nil {
-		return &usageError{err}
+		return verified{}, &usageError{err}
 	}
 	defer file.Close()
 	chain := ""
@@ -87,51 +109,68 @@ func (c *auditVerifyCmd) verifyFile(a app, points *audit.Checkpoints) error {
 		return points.Of(of)
 	})
 	if err != nil {
-		return err
+		return verified{}, err
 	}
 	if chain != "" {
 		fmt.Fprintf(a.out, "chain %s\n", chain)
 	}
-	c.tellPoints(a, points)
+	if chain != "" || verdict.Entries == 0 {
+		c.tellPoints(a, points, chain)
+	}
 	if verdict.OK() && verdict.Head.Seq > 0 {
 		fmt.Fprintf(a.out, "the last entry is %d, its hash %x\n", verdict.Head.Seq, verdict.Head.Hash)
 	}
-	return tell(a, verdict)
+	tell(a, verdict)
+	one := newVerifiedChain(chain, verdict, points)
+	return verified{one.outcome, c.Public != "", []verifiedChain{one}}, nil
 }
 
-func (c *auditVerifyCmd) verifyDatabase(ctx context.Context, a app, points *audit.Checkpoints) error {
+func (c *auditVerifyCmd) verifyDatabase(ctx context.Context, a app, points *audit.Checkpoints) (verified, error) {
 	t, err := openTrail(ctx, a, c.Database)
 	if err != nil {
-		return err
+		return verified{}, err
 	}
 	defer t.close()
-	if err := t.store.Checkpoints(ctx, "", points.Add); err != nil {
-		return err
+	if err := t.store.Checkpoints(ctx, 0, points.Add); err != nil {
+		return verified{}, err
 	}
 	if err := readPoints(points, ledgerPath(t.db.dataDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return verified{}, err
 	}
 	chains, err := c.chains(ctx, t, points)
 	if err != nil {
-		return err
+		return verified{}, err
 	}
+	found := verified{Trusted: c.Public != "", Chains: []verifiedChain{}}
 	var total, broken audit.Verdict
 	for _, chain := range chains {
 		verdict, err := t.store.VerifyChain(ctx, chain, points, nil)
 		if err != nil {
-			return err
+			return verified{}, err
 		}
-		fmt.Fprintf(a.out, "chain %s: %s\n", chain, verdict)
+		fmt.Fprintf(a.out, "chain %s: %s\n", plainly(chain, escapeText), verdict)
+		if points.Count > 0 && points.About(chain).Count == 0 {
+			c.tellPoints(a, points, chain)
+		}
+		found.Chains = append(found.Chains, newVerifiedChain(chain, verdict, points))
 		total.Entries += verdict.Entries
 		if broken.OK() {
 			broken = verdict
 		}
 	}
-	c.tellPoints(a, points)
+	of := "" // all of them
+	if c.Workspace != "" {
+		of = chains[0]
+	}
+	if points.Count == 0 || points.About(of).Count > 0 { // else it was said
+		c.tellPoints(a, points, of)
+	}
 	if !broken.OK() {
 		total = broken
 	}
-	return tell(a, total)
+	tell(a, total)
+	found.outcome = newOutcome(total, points.About(of))
+	return found, nil
 }
 
 // chains names what is to be verified: also what only checkpoints know of.
@@ -144,28 +183,4 @@ func (c *auditVerifyCmd) chains(ctx context.Context, t *trail, points *audit.Che
 	chains = append(chains, points.Chains()...)
 	slices.Sort(chains)
 	return slices.Compact(chains), err
-}
-
-// tellPoints says what the verdict rests on.
-func (c *auditVerifyCmd) tellPoints(a app, points *audit.Checkpoints) {
-	switch {
-	case points.Count == 0:
-		fmt.Fprintln(a.out, "no checkpoints: whether the end is missing, or all was written anew, can't be told")
-	case c.Public == "":
-		fmt.Fprintf(a.out, "%d checkpoints, the last of %s, signed with the key %s: compare it with the one you kept, or name that with --public-key\n",
-			points.Count, points.Last, names(points.KeyIDs))
-	default:
-		fmt.Fprintf(a.out, "%d checkpoints, the last of %s, signed with a trusted key\n", points.Count, points.Last)
-	}
-}
-
-func tell(a app, verdict audit.Verdict) error {
-	if verdict.Kind == audit.Rewritten && verdict.Until > verdict.At {
-		fmt.Fprintf(a.out, "rewritten somewhere from entry %d to %d, which is not what was signed\n", verdict.At, verdict.Until)
-	}
-	fmt.Fprintln(a.out, verdict)
-	if !verdict.OK() {
-		return errBroken
-	}
-	return nil
 }

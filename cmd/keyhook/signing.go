@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -66,7 +67,8 @@ func (s *signing) evidence() (web.Evidence, error) {
 // database have all of them.
 const maxUnsent = 100
 
-// sign signs if it is time, and brings the file and the address up to date.
+// sign signs if it is time, and brings the file and the address up to date. Neither
+// waits for the other: where one can't be reached a checkpoint still gets out.
 func (s *signing) sign(ctx context.Context, pause time.Duration) (audit.Checkpoint, error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -83,10 +85,7 @@ func (s *signing) sign(ctx context.Context, pause time.Duration) (audit.Checkpoi
 			"sha256", hex.EncodeToString(digest[:]), "signature", point.Signature)
 		s.unsent = append(s.unsent, point)
 	}
-	if err := s.ledger.CatchUp(ctx, s.store); err != nil {
-		return point, err
-	}
-	return point, s.send(ctx)
+	return point, errors.Join(s.ledger.CatchUp(ctx, s.store), s.send(ctx))
 }
 
 // send posts what waits, in order, up to the first that can't be.

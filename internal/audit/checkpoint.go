@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
+	"time"
 )
 
 // A Head is the last entry of a chain at some moment.
@@ -63,21 +66,42 @@ func (c Checkpoint) check(trusted []ed25519.PublicKey) error {
 	return nil
 }
 
+// Points sums up some checkpoints.
+type Points struct {
+	Count  int
+	KeyIDs map[string]bool // that signed them
+	Last   string          // when the latest was signed
+}
+
+func (p *Points) add(point Checkpoint) {
+	p.Count++
+	p.KeyIDs[point.KeyID] = true
+	p.Last = max(p.Last, point.At)
+}
+
 // Checkpoints gathers what checkpoints say of each chain.
 type Checkpoints struct {
-	Count   int
-	KeyIDs  map[string]bool // that signed them
-	Last    string          // when the latest was signed
+	Points  // all of them
 	trusted []ed25519.PublicKey
-	known   map[string]Known
+	counted map[string]bool // by signature: a file has those of the database again
+	newest  Checkpoint      // by its number, without its heads
+	chains  map[string]*said
 	only    string // the chain that is gathered of; "": all
+}
+
+// said is what checkpoints say of a chain, and which ones do.
+type said struct {
+	Known
+	Points
 }
 
 // NewCheckpoints returns none. It takes those signed with a trusted key alone, or
 // with any if there is no such key.
 func NewCheckpoints(trusted []ed25519.PublicKey) *Checkpoints {
-	return &Checkpoints{KeyIDs: map[string]bool{}, trusted: trusted, known: map[string]Known{}}
+	return &Checkpoints{Points: newPoints(), trusted: trusted, counted: map[string]bool{}, chains: map[string]*said{}}
 }
+
+func newPoints() Points { return Points{KeyIDs: map[string]bool{}} }
 
 // Only makes c gather of one chain, and returns it: what all chains have together
 // grows with their number.
@@ -91,17 +115,23 @@ func (c *Checkpoints) Add(point Checkpoint) error {
 	if err := point.check(c.trusted); err != nil {
 		return fmt.Errorf("checkpoint %d %w: %w", point.Number, ErrCheckpoint, err)
 	}
-	c.Count++
-	c.KeyIDs[point.KeyID] = true
-	c.Last = max(c.Last, point.At)
+	if c.counted[string(point.Signature)] {
+		return nil
+	}
+	c.counted[string(point.Signature)] = true
+	c.add(point)
+	if point.Number > c.newest.Number {
+		c.newest = Checkpoint{Number: point.Number, At: point.At}
+	}
 	for _, head := range point.Heads {
 		if c.only != "" && c.only != head.Chain {
 			continue
 		}
-		if _, ok := c.known[head.Chain]; !ok {
-			c.known[head.Chain] = Nothing()
+		if c.chains[head.Chain] == nil {
+			c.chains[head.Chain] = &said{Nothing(), newPoints()}
 		}
-		c.known[head.Chain].Note(head.Seq, head.Hash)
+		c.chains[head.Chain].add(point)
+		c.chains[head.Chain].Note(head.Seq, head.Hash)
 	}
 	return nil
 }
@@ -132,22 +162,33 @@ func (c *Checkpoints) Read(from io.Reader) error {
 // Of returns what is known of a chain. An export without an entry is of whatever
 // chain: if there is any that has entries, it should have some.
 func (c *Checkpoints) Of(chain string) Known {
-	if known, ok := c.known[chain]; ok {
-		return known
+	if said, ok := c.chains[chain]; ok {
+		return said.Known
 	}
 	if chain == "" {
-		for _, known := range c.known {
-			return known
+		for _, said := range c.chains {
+			return said.Known
 		}
 	}
-	return Nothing()
+	known := Nothing()
+	if at, err := time.Parse(timeFormat, c.newest.At); err == nil {
+		known.notBefore = at.Add(-clocksApart)
+	}
+	return known
+}
+
+// About sums up the checkpoints that name a chain; where there is no name, all.
+func (c *Checkpoints) About(chain string) Points {
+	if said, ok := c.chains[chain]; ok {
+		return said.Points
+	}
+	if chain == "" {
+		return c.Points
+	}
+	return newPoints()
 }
 
 // Chains names the chains that they cover.
 func (c *Checkpoints) Chains() []string {
-	var names []string
-	for name := range c.known {
-		names = append(names, name)
-	}
-	return names
+	return slices.Collect(maps.Keys(c.chains))
 }

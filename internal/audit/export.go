@@ -36,6 +36,7 @@ const longestLine = 16 << 20
 func ReadExport(from io.Reader) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		lines := bufio.NewScanner(from)
+		lines.Split(splitLines)
 		lines.Buffer(nil, longestLine)
 		for lines.Scan() {
 			if !yield(parseLine(lines.Bytes()), nil) {
@@ -48,6 +49,18 @@ func ReadExport(from io.Reader) iter.Seq2[Entry, error] {
 			yield(Entry{}, err)
 		}
 	}
+}
+
+// splitLines ends a line at its line feed and takes nothing else from it, as
+// bufio.ScanLines would: what stands before it is part of the writing.
+func splitLines(data []byte, atEnd bool) (advance int, line []byte, err error) {
+	if end := bytes.IndexByte(data, '\n'); end >= 0 {
+		return end + 1, data[:end], nil
+	}
+	if atEnd && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
 }
 
 func parseLine(line []byte) Entry {
@@ -174,11 +187,12 @@ func (s *Store) Chains(ctx context.Context) ([]string, error) {
 	return chains, nil
 }
 
-// ParseChain returns the workspace of a chain's name; uuid.Nil is the instance.
+// ParseChain returns the workspace of a chain's name; uuid.Nil is the instance. A
+// chain has one name: an id written otherwise is none.
 func ParseChain(chain string) (uuid.UUID, bool) {
 	if chain == ChainOf(uuid.Nil) {
 		return uuid.Nil, true
 	}
 	id, err := uuid.Parse(chain)
-	return id, err == nil && id.String() == chain
+	return id, err == nil && ChainOf(id) == chain
 }

@@ -25,7 +25,7 @@ func (l Ledger) CatchUp(ctx context.Context, store *Store) error {
 		return fmt.Errorf("open the file of checkpoints: %w", err)
 	}
 	defer file.Close()
-	last, end, err := lastLine(file)
+	last, held, end, err := readLedger(file)
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.Path, err)
 	}
@@ -35,8 +35,20 @@ func (l Ledger) CatchUp(ctx context.Context, store *Store) error {
 	if _, err := file.Seek(end, io.SeekStart); err != nil {
 		return fmt.Errorf("append to the file of checkpoints: %w", err)
 	}
+	after := last.Number
+	if known, err := store.holds(ctx, last); err != nil {
+		return err
+	} else if !known {
+		after = 0 // the database was restored, and numbers come again
+	}
 	out := bufio.NewWriter(file)
-	if err := store.Checkpoints(ctx, last, func(point Checkpoint) error { return json.NewEncoder(out).Encode(point) }); err != nil {
+	err = store.Checkpoints(ctx, after, func(point Checkpoint) error {
+		if held[string(point.Signature)] {
+			return nil
+		}
+		return json.NewEncoder(out).Encode(point)
+	})
+	if err != nil {
 		return err
 	}
 	if err := errors.Join(out.Flush(), file.Sync()); err != nil {
@@ -45,22 +57,24 @@ func (l Ledger) CatchUp(ctx context.Context, store *Store) error {
 	return nil
 }
 
-// lastLine returns when the last whole line's checkpoint was signed, and where that
-// line ends.
-func lastLine(file io.Reader) (at string, end int64, err error) {
+// readLedger returns the last whole line's checkpoint, the signatures of all, and
+// where that line ends.
+func readLedger(file io.Reader) (last Checkpoint, held map[string]bool, end int64, err error) {
+	held = map[string]bool{}
 	lines := bufio.NewReader(file)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return at, end, nil
+			return last, held, end, nil
 		}
 		if err != nil {
-			return "", 0, err
+			return last, nil, 0, err
 		}
 		end += int64(len(line))
 		var point Checkpoint
 		if json.Unmarshal(line, &point) == nil {
-			at = max(at, point.At)
+			last = Checkpoint{Number: point.Number, Signature: point.Signature}
+			held[string(point.Signature)] = true
 		}
 	}
 }

@@ -33,8 +33,9 @@ func (c storedCheckpoint) checkpoint() (Checkpoint, error) {
 }
 
 // Sign signs where every chain stands now, unless that was done less than pause
-// ago or nothing has changed since; pause 0 always signs. Of several instances one
-// signs at a time. Lost names the chains that are shorter than they were: then
+// ago or nothing has changed since; pause 0 always signs. One that is dated ahead
+// was signed by a clock that was wrong, and is not waited for. Of several instances
+// one signs at a time. Lost names the chains that are shorter than they were: then
 // something was cut from the database.
 func (s *Store) Sign(ctx context.Context, signer *Signer, pause time.Duration) (point Checkpoint, signed bool, lost []string, err error) {
 	const lock = `SELECT pg_advisory_xact_lock(hashtext('keyhook/checkpoint'))`
@@ -55,7 +56,7 @@ func (s *Store) Sign(ctx context.Context, signer *Signer, pause time.Duration) (
 			return err
 		}
 		now := time.Now().UTC()
-		if at, err := time.Parse(timeFormat, before.At); pause > 0 && err == nil && now.Sub(at) < pause {
+		if at, err := time.Parse(timeFormat, before.At); pause > 0 && err == nil && !at.After(now) && now.Sub(at) < pause {
 			return nil
 		}
 		point = Checkpoint{Number: before.Number + 1, At: now.Format(timeFormat), Heads: []Head{}}
@@ -102,10 +103,10 @@ func shorter(before, now []Head) []string {
 	return lost
 }
 
-// Checkpoints calls use with each stored checkpoint signed after a moment, written
-// as in a checkpoint, in order; "" is the beginning.
-func (s *Store) Checkpoints(ctx context.Context, after string, use func(Checkpoint) error) error {
-	const query = `SELECT ` + checkpointColumns + ` FROM audit_checkpoints WHERE at > $1 ORDER BY number`
+// Checkpoints calls use with each stored checkpoint behind a number, in order; 0 is
+// the beginning.
+func (s *Store) Checkpoints(ctx context.Context, after int64, use func(Checkpoint) error) error {
+	const query = `SELECT ` + checkpointColumns + ` FROM audit_checkpoints WHERE number > $1 ORDER BY number`
 	err := s.db.Read(ctx, func(tx *sqlx.Tx) error {
 		rows, err := tx.QueryxContext(ctx, query, after)
 		if err != nil {
@@ -131,4 +132,15 @@ func (s *Store) Checkpoints(ctx context.Context, after string, use func(Checkpoi
 		return fmt.Errorf("read the checkpoints: %w", err)
 	}
 	return nil
+}
+
+// holds reports whether a checkpoint is stored. After a restore another one may have
+// its number.
+func (s *Store) holds(ctx context.Context, point Checkpoint) (held bool, err error) {
+	const query = `SELECT EXISTS (SELECT FROM audit_checkpoints WHERE number = $1 AND signature = $2)`
+	err = s.db.Read(ctx, func(tx *sqlx.Tx) error { return tx.GetContext(ctx, &held, query, point.Number, point.Signature) })
+	if err != nil {
+		return false, fmt.Errorf("look for checkpoint %d: %w", point.Number, err)
+	}
+	return held, nil
 }

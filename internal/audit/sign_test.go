@@ -114,7 +114,7 @@ func TestOneInstanceSigns(t *testing.T) {
 func points(t *testing.T, store *audit.Store, trusted ...ed25519.PublicKey) *audit.Checkpoints {
 	t.Helper()
 	all := audit.NewCheckpoints(trusted)
-	if err := store.Checkpoints(t.Context(), "", all.Add); err != nil {
+	if err := store.Checkpoints(t.Context(), 0, all.Add); err != nil {
 		t.Fatal(err)
 	}
 	return all

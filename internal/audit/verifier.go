@@ -104,13 +104,14 @@ func (v *Verifier) run(ctx context.Context, job *asked) error {
 		job.Outcome = Broken
 	}
 	job.Checked, job.HeadSeq, job.HeadHash = verdict.Entries, verdict.Head.Seq, verdict.Head.Hash
-	job.Checkpoints, job.KeyIDs = points.Count, strings.Join(slices.Sorted(maps.Keys(points.KeyIDs)), ", ")
+	vouching := points.About(chain)
+	job.Checkpoints, job.KeyIDs = vouching.Count, strings.Join(slices.Sorted(maps.Keys(vouching.KeyIDs)), ", ")
 	return v.end(ctx, job)
 }
 
 // gather reads the checkpoints of the database and of the file.
 func (v *Verifier) gather(ctx context.Context, job *asked, points *Checkpoints) error {
-	err := v.store.Checkpoints(ctx, "", func(point Checkpoint) error {
+	err := v.store.Checkpoints(ctx, 0, func(point Checkpoint) error {
 		if err := v.heard(ctx, job, 0, 0); err != nil {
 			return err
 		}
@@ -127,11 +128,9 @@ func (v *Verifier) gather(ctx context.Context, job *asked, points *Checkpoints) 
 		return err
 	}
 	defer file.Close()
-	inTable := points.Count
 	if err := points.Read(file); err != nil {
 		return fmt.Errorf("the file of checkpoints: %w", err)
 	}
-	points.Count = max(inTable, points.Count-inTable) // the file has the same ones
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"time"
 )
 
 // A Kind says how a chain differs from the one that was written.
@@ -44,12 +45,20 @@ func (v Verdict) String() string {
 type Known struct {
 	marks map[int64][]byte // hashes by place; nil: two that differ were signed for it
 	end   int64            // the last place, or openEnd
+
+	// notBefore is when a chain that no checkpoint names may have begun: each names
+	// all that had an entry. Zero: at any time.
+	notBefore time.Time
 }
 
 const (
 	openEnd = -1 // nothing says where the chain ends
 	noEnd   = -2 // something should say it, and does not
 )
+
+// clocksApart is how far the clocks of instances may be apart without a chain being
+// taken for one that was not there.
+const clocksApart = time.Hour
 
 // Nothing is known of a chain of which there are only the entries.
 func Nothing() Known { return Known{marks: map[int64][]byte{}, end: openEnd} }
@@ -143,6 +152,8 @@ func (w *walk) read() (Entry, bool, error) {
 func (w *walk) compare(entry Entry) {
 	hash, marked := w.known.marks[entry.Seq]
 	switch {
+	case entry.Seq == 1 && entry.Moment().Before(w.known.notBefore):
+		w.doubt = Verdict{At: 1, Kind: Rewritten, Until: 1}
 	case !marked || !w.doubt.OK():
 	case bytes.Equal(hash, entry.Hash):
 		w.vouched = entry.Seq
@@ -257,8 +268,14 @@ func (w *walk) ownPlace(entry Entry) int64 {
 	return 0
 }
 
+// joins also holds the chain's name to its one form: what is known of a chain is
+// found by it.
 func joins(entry, previous Entry) bool {
-	return entry.Follows(previous) && (previous.Seq == 0 || entry.Chain == previous.Chain)
+	if previous.Seq > 0 {
+		return entry.Follows(previous) && entry.Chain == previous.Chain
+	}
+	_, named := ParseChain(entry.Chain)
+	return named && entry.Follows(previous)
 }
 
 // fits reports whether entry joins previous once it has the number of that place.

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -246,60 +244,6 @@ func verdict(t *testing.T, export []byte, points *audit.Checkpoints) audit.Verdi
 		t.Fatal(err)
 	}
 	return got
-}
-
-// An independent is the verifier in docs.
-type independent struct{ dir string }
-
-func newIndependent(t *testing.T, signer *audit.Signer, points []byte) independent {
-	t.Helper()
-	key, err := signer.PublicPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := independent{dir: t.TempDir()}
-	v.write(t, "points", points)
-	v.write(t, "key", key)
-	return v
-}
-
-func (v independent) write(t *testing.T, name string, text []byte) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(v.dir, name), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// check runs it: the first line must begin as wanted.
-func (v independent) check(t *testing.T, name string, export []byte, want string) {
-	t.Helper()
-	v.write(t, "trail", export)
-	command := exec.Command("node", "../../docs/verify_audit.mjs", filepath.Join(v.dir, "trail"), filepath.Join(v.dir, "points"), filepath.Join(v.dir, "key"))
-	out, err := command.Output()
-	if !strings.HasPrefix(string(out), want) || (err == nil) != (want != "broken") {
-		t.Errorf("%s: verify_audit.mjs = %s %v, want %s", name, out, err, want)
-	}
-}
-
-// TestUnreadableLines takes what is no line of an export for an altered entry.
-func TestUnreadableLines(t *testing.T) {
-	t.Parallel()
-	lines := bytes.SplitAfter(exported(t, chainOf("instance", 5)), []byte("\n"))[:5]
-	for name, line := range map[string]string{
-		"empty": "\n", "not JSON": "x\n", "an array": "[]\n", "null": "null\n",
-		"a space":         " " + string(lines[2]),
-		"another member":  strings.Replace(string(lines[2]), "{", `{"x":1,`, 1),
-		"a second member": strings.Replace(string(lines[2]), "{", `{"actor_label":"Eve",`, 1),
-		"another case":    strings.Replace(string(lines[2]), `"actor_label"`, `"Actor_Label"`, 1),
-		"an escape":       strings.Replace(string(lines[2]), `"Ada"`, `"\u0041da"`, 1),
-		"huge":            strings.Repeat("x", 17<<20) + "\n",
-	} {
-		changed := slices.Clone(lines)
-		changed[2] = []byte(line)
-		if got := verdict(t, bytes.Join(changed, nil), audit.NewCheckpoints(nil)); got.At != 3 || got.Kind != audit.Altered {
-			t.Errorf("%s: Verify = %s, want broken at 3: altered", name, got)
-		}
-	}
 }
 
 // TestVerifyKeepsNothing verifies a long chain: what it allocates and keeps is no more

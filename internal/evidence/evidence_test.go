@@ -125,12 +125,23 @@ func (w *world) file(by audit.Actor, id uuid.UUID) []byte {
 // verify runs the verifier that shares no code with Keyhook.
 func (w *world) verify(name string, file []byte, want string, more ...string) {
 	w.t.Helper()
-	dir := w.t.TempDir()
-	public, err := w.signer.PublicPEM()
+	w.verifyWith(pemOf(w.t, w.signer), name, file, want, more...)
+}
+
+func pemOf(t *testing.T, signer *audit.Signer) []byte {
+	t.Helper()
+	public, err := signer.PublicPEM()
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	for name, text := range map[string][]byte{"review": file, "key": public} {
+	return public
+}
+
+// verifyWith runs it with some public keys.
+func (w *world) verifyWith(keys []byte, name string, file []byte, want string, more ...string) {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	for name, text := range map[string][]byte{"review": file, "key": keys} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			w.t.Fatal(err)
 		}

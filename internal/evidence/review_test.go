@@ -83,6 +83,14 @@ func TestTamperedReviews(t *testing.T) {
 		"another owner":      strings.Replace(string(file), "Ada Okonkwo", "Eve Okonkwo", 1),
 		"another time":       strings.Replace(string(file), seal, strings.Replace(seal, `"made_at":"20`, `"made_at":"19`, 1), 1),
 		"another checkpoint": strings.Replace(string(file), `"checkpoint":0`, `"checkpoint":9`, 1),
+		"another maker":      strings.Replace(string(file), seal, strings.Replace(seal, ",", `,"made_by":{"kind":"user","id":"x","name":"Eve"},`, 1), 1),
+		"another name":       strings.Replace(string(file), seal, strings.Replace(seal, `"name":`, `"name":"Eve","name":`, 1), 1),
+		"a note":             strings.Replace(string(file), seal, strings.Replace(seal, "}\n", `,"note":"x"}`+"\n", 1), 1),
+		"a fraction":         strings.Replace(string(file), `"checkpoint":0`, `"checkpoint":0.0`, 1),
+		"a text":             strings.Replace(string(file), `"checkpoint":0`, `"checkpoint":"0"`, 1),
+		"bare base64":        strings.Replace(string(file), `="}`+"\n", `"}`+"\n", 1),
+		"a space":            strings.Replace(string(file), seal, " "+seal, 1),
+		"CRLF":               strings.TrimSuffix(string(file), "\n") + "\r\n",
 		"another key":        strings.Replace(string(file), base64.StdEncoding.EncodeToString(w.signer.Public()), base64.StdEncoding.EncodeToString(other.Public()), 1),
 	} {
 		if tampered == string(file) {
@@ -90,6 +98,11 @@ func TestTamperedReviews(t *testing.T) {
 		}
 		w.verify(name, []byte(tampered), "broken")
 	}
+	own, others := pemOf(t, w.signer), pemOf(t, other)
+	w.verifyWith(others, "with another's key", file, "broken: signed with another key")
+	w.verifyWith(nil, "with a file without keys", file, "broken: there is no public key")
+	w.verifyWith(slices.Concat(own, others), "with both keys", file, "ok")
+	w.verifyWith(slices.Concat(others, own), "with both keys, the other's first", file, "ok")
 	var trail bytes.Buffer
 	if err := w.trail.Export(t.Context(), w.ada, audit.Export{Label: "Harbour", Format: audit.NDJSON}, &trail); err != nil {
 		t.Fatal(err)
