@@ -86,7 +86,7 @@
     if (!row) return false;
     const url = new URL(link.href);
     url.hash = "";
-    history.pushState({}, "", url);
+    history.pushState({ htmx: true }, "", url); // so that Back and Forward ask for it
     link.closest("#drawer-slot").replaceChildren();
     markRow();
     $(".c-time a", row)?.focus();

@@ -128,6 +128,9 @@ func checkPolicy(t *testing.T, page *goquery.Document) {
 		if e.Text() != "" || e.AttrOr("nonce", "") != "n0nce" {
 			t.Error("a script is inline or has no nonce")
 		}
+		if e.Closest("head").Length() == 0 {
+			t.Error("a script is in the body, which Back and Forward can't put back")
+		}
 	})
 	if page.Find("style").Length() > 0 {
 		t.Error("an inline style element")
