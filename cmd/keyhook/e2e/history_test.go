@@ -66,3 +66,30 @@ func TestBackInDeliveries(t *testing.T) {
 	p.has("Paused")
 	p.quiet()
 }
+
+// TestThemeInPlace chooses a theme where a page shows what is shown once.
+func TestThemeInPlace(t *testing.T) {
+	t.Parallel()
+	server := newTeam(t)
+	p := openBrowser(t).tab()
+	p.join(server)
+	p.open(server.at("/invitations/new"))
+	p.fill("[name=emails]", "new@example.com")
+	p.follow(`form[action$="/invitations"] [type=submit]`)
+	const link, theme = `document.querySelector("main").innerHTML.includes("/invitation?token=")`, `document.documentElement.dataset.theme`
+	p.until(link)
+	p.click(`details:has(form[action="/sign-out"]) > summary`)
+	p.click(`[data-theme-form] [value=dark]`)
+	p.until(theme + ` === "dark" && document.querySelector("[data-theme-form] [aria-pressed=true]").value === "dark"`)
+	if !eval[bool](p, link) {
+		t.Error("choosing a theme lost the link")
+	}
+	p.open(server.at("/keys?q=x"))
+	p.until(theme + ` === "dark"`)
+	p.click(`details:has(form[action="/sign-out"]) > summary`)
+	p.click(`[data-theme-form] [value=""]`)
+	p.until(`!("theme" in document.documentElement.dataset) && location.search === "?q=x"`)
+	p.open(server.at("/keys"))
+	p.until(`!("theme" in document.documentElement.dataset)`)
+	p.quiet()
+}
