@@ -320,7 +320,7 @@ func Keys(p KeysPage) templ.Component {
 					}
 				}
 				if p.Owner != "" {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<p class=\"t13\">Keys of ")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<p class=\"t13\" id=\"keys-of\">Keys of ")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
