@@ -253,3 +253,13 @@ func TestWritePages(t *testing.T) {
 		}
 	}
 }
+
+// Words beside a time stand apart from it.
+func TestSessionsAreSeen(t *testing.T) {
+	t.Parallel()
+	page := views.AccountPage{Page: sample("Your account", "/account", ""), Sessions: []views.SessionRow{{Device: "Firefox", Address: "192.0.2.1", LastSeenAt: now, CreatedAt: now}}}
+	text := strings.Join(strings.Fields(render(t, views.Account(page)).Find(".list .cell-name .sub").Last().Text()), " ")
+	if !strings.HasPrefix(text, "192.0.2.1, seen 0 s ago, signed in ") {
+		t.Errorf("the session says %q", text)
+	}
+}
