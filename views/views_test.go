@@ -263,3 +263,17 @@ func TestSessionsAreSeen(t *testing.T) {
 		t.Errorf("the session says %q", text)
 	}
 }
+
+// A request whose payload was erased says of what it still shows that it stays.
+func TestErasedSaysWhatStays(t *testing.T) {
+	t.Parallel()
+	drawer := render(t, views.Drawer(views.DeliveryDrawer{
+		DeliveryRow: views.DeliveryRow{ID: keyID, Outcome: "accepted", At: now}, SeesPayload: true, ContentType: "text/x-kept", UserAgent: "kept/1",
+		Erased: &views.Note{By: "Ada Okonkwo", At: now, Reason: "asked"},
+	}))
+	for _, want := range []string{"text/x-kept", "kept/1", "but for the content type and the user agent"} {
+		if !strings.Contains(drawer.Text(), want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+}
