@@ -86,11 +86,20 @@
     if (!row) return false;
     const url = new URL(link.href);
     url.hash = "";
-    history.pushState({}, "", url);
+    history.pushState({ htmx: true }, "", url); // so that Back and Forward ask for it
     link.closest("#drawer-slot").replaceChildren();
     markRow();
     $(".c-time a", row)?.focus();
     return true;
+  }
+
+  // The theme changes in place: going anywhere would lose what a page shows once.
+  async function chooseTheme(form, button) {
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams({ theme: button.value }), redirect: "manual" }).catch(() => null);
+    if (answer?.type !== "opaqueredirect") { say("The theme could not be changed"); return; }
+    const root = document.documentElement;
+    if (button.value) root.dataset.theme = button.value; else delete root.dataset.theme;
+    for (const other of $$("[name=theme]", form)) other.setAttribute("aria-pressed", String(other === button));
   }
 
   // What is printed says when: the page may have been open for hours.
@@ -166,6 +175,11 @@
       event.preventDefault();
       input.focus();
       say("Type the key's name to continue");
+      return;
+    }
+    if (event.target.matches("[data-theme-form]") && event.submitter) {
+      event.preventDefault();
+      chooseTheme(event.target, event.submitter);
       return;
     }
     if ($("[data-gate]", event.target)) leaving = true;

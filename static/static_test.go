@@ -121,10 +121,11 @@ func TestThemeIsColours(t *testing.T) {
 
 var (
 	schemeRule  = regexp.MustCompile(`:root\[data-theme="(light|dark)"\]\s*\{ color-scheme: (light|dark); \}`)
+	themeChoice = regexp.MustCompile(`root\.dataset\.theme = button\.value;|delete root\.dataset\.theme;|\[data-theme-form\]`)
 	themedOther = regexp.MustCompile(`prefers-color-scheme|data-theme[^;]*|dataset\.theme|light-dark\([^;]*(url|image|gradient)\(|@container[^{]*style\(`)
 )
 
 // otherwiseThemed lists what in a file may tell the themes apart by more than colours.
 func otherwiseThemed(text string) []string {
-	return themedOther.FindAllString(schemeRule.ReplaceAllString(text, ""), -1)
+	return themedOther.FindAllString(themeChoice.ReplaceAllString(schemeRule.ReplaceAllString(text, ""), ""), -1)
 }

@@ -3,9 +3,8 @@
 (() => {
   "use strict";
   const $ = (selector, root = document) => root.querySelector(selector);
-  const bar = $(".tail-bar"), intake = $("#tail-in"), card = $("#deliveries");
-  if (!bar || !intake || !card || !window.htmx) return;
-  const toggle = $("[data-tail-toggle]", bar), words = $("[data-tail-state]", bar), resume = $("[data-tail-resume]", bar);
+  if (!$(".tail-bar") || !window.htmx) return;
+  let bar, intake, card, toggle, words, resume;
   const most = 200, live = "#live-tail";
   let source = null, waiting = [], left = 0, unheard = 0, heardAt = -Infinity, ignored = new Set(), taking = Promise.resolve(), trouble = "";
 
@@ -114,27 +113,44 @@
     words.textContent = "Connecting.";
   }
 
-  toggle.addEventListener("click", (event) => {
-    if (!bar.dataset.tail || event.ctrlKey || event.metaKey || event.shiftKey) return; // the link leads to the newest page
-    event.preventDefault();
-    if (source) stop(""); else start();
+  // Back and Forward put another list in the place of this one.
+  function bind() {
+    bar = $(".tail-bar");
+    intake = $("#tail-in");
+    card = $("#deliveries");
+    toggle = $("[data-tail-toggle]", bar);
+    words = $("[data-tail-state]", bar);
+    resume = $("[data-tail-resume]", bar);
+    toggle.addEventListener("click", (event) => {
+      if (!bar.dataset.tail || event.ctrlKey || event.metaKey || event.shiftKey) return; // the link leads to the newest page
+      event.preventDefault();
+      if (source) stop(""); else start();
+    });
+    toggle.addEventListener("keydown", (event) => {
+      if (event.key === " ") { event.preventDefault(); toggle.click(); }
+    });
+    resume.addEventListener("click", () => {
+      if (card.getBoundingClientRect().top < 0) bar.scrollIntoView();
+      toggle.focus({ preventScroll: true }); // the button goes
+      ignored = reasons();
+      tick();
+    });
+    // Rows that came later have links that htmx does not obey.
+    card.addEventListener("click", (event) => {
+      const link = event.target.closest("a[data-drawer]");
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      htmx.ajax("GET", link.dataset.drawer, { source: $("#drawer-slot"), target: "#drawer-slot", swap: "innerHTML", push: link.getAttribute("href") });
+    });
+  }
+  document.addEventListener("htmx:after:swap", () => {
+    if (bar.isConnected || !$(".tail-bar")) return;
+    const going = source;
+    if (going) stop("");
+    bind();
+    if (going && bar.dataset.tail) start();
   });
-  toggle.addEventListener("keydown", (event) => {
-    if (event.key === " ") { event.preventDefault(); toggle.click(); }
-  });
-  resume.addEventListener("click", () => {
-    if (card.getBoundingClientRect().top < 0) bar.scrollIntoView();
-    toggle.focus({ preventScroll: true }); // the button goes
-    ignored = reasons();
-    tick();
-  });
-  // Rows that came later have links that htmx does not obey.
-  card.addEventListener("click", (event) => {
-    const link = event.target.closest("a[data-drawer]");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    htmx.ajax("GET", link.dataset.drawer, { source: $("#drawer-slot"), target: "#drawer-slot", swap: "innerHTML", push: link.getAttribute("href") });
-  });
+  bind();
   setInterval(tick, 500);
   addEventListener("scroll", tick, { passive: true });
   addEventListener("pagehide", () => source?.close());

@@ -84,7 +84,7 @@ func Erase(p ErasePage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<h1>Erase payloads</h1><p class=\"lede\">Takes the body and the headers of every request with one event’s id: accepted, duplicate and refused. The hash and the trace stay.</p></div></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<h1>Erase payloads</h1><p class=\"lede\">Takes the body and the headers of every request with one event’s id: accepted, duplicate and refused. The log keeps their hash, trace, content type and user agent.</p></div></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -192,3 +192,13 @@ func controlPicture(r rune) rune {
 	}
 	return '\u2400' + r
 }
+
+func keysWord(n int) string { return plural(int64(n), "key", "keys") }
+
+// these begins a sentence about the keys of a batch, of which there is one at least.
+func these(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}

@@ -440,9 +440,9 @@ func handedVerdict(p HandedPage) templ.Component {
 							return templ_7745c5c3_Err
 						}
 						var templ_7745c5c3_Var21 string
-						templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinStringErrs(stamp(ctx, *c.Until))
+						templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinStringErrs(Until(ctx, *c.Until, p.ExpiresAt))
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/handedstatus.templ`, Line: 92, Col: 91}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/handedstatus.templ`, Line: 92, Col: 104}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var21))
 						if templ_7745c5c3_Err != nil {
@@ -455,7 +455,7 @@ func handedVerdict(p HandedPage) templ.Component {
 						var templ_7745c5c3_Var22 string
 						templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinStringErrs(p.MadeBy + " for the new one.")
 						if templ_7745c5c3_Err != nil {
-							return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/handedstatus.templ`, Line: 92, Col: 140}
+							return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/handedstatus.templ`, Line: 92, Col: 153}
 						}
 						_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var22))
 						if templ_7745c5c3_Err != nil {

@@ -180,7 +180,7 @@ func (p OverviewPage) expiring(ctx context.Context, grave bool) Finding {
 	}
 	f := p.set(ctx, p.Expiring, "clock-alert", "expiring", "expires within 30 days", "expire within 30 days", "", ends)
 	if grave {
-		f.Grave, f.Why = p.Expiring.First[0].ExpiresAt.Sub(p.Now) < 24*time.Hour, "Then their requests get 401. Edit a key to give it a later date, or rotate it."
+		f.Grave, f.Why = p.Expiring.First[0].ExpiresAt.Sub(p.Now) < 24*time.Hour, "Then their requests get 401. Edit a key to give it a later date: new credentials end with it, too."
 		f.Fact = keysThat(p.WithinWeek, "expires within 7 days", "expire within 7 days")
 		if p.Expiring.Count > p.WithinWeek {
 			f.Fact += ", " + number(int64(p.Expiring.Count)) + " within 30"

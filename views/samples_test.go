@@ -78,7 +78,7 @@ func batchPage(theme, action string, began bool) views.KeyBatchPage {
 	}
 	keys := []views.BatchKey{{ID: keyID, Name: "Warehouse scanner fleet", Busy: true, LastUsedAt: at(8 * time.Second)}, {ID: keyID, Name: "Load-test rig"}}
 	if !began {
-		p.Left, p.Busy, p.Foreign, p.Needless, p.Came = 4, 1, 1, 1, 1
+		p.Left, p.Ready, p.Busy, p.Foreign, p.Needless, p.Came = 4, 1, 1, 1, 1, 1
 		p.Errors = map[string]map[string]string{"deactivate": {"confirm": "Type the number of keys to confirm."}, "owner": {"owner": "Choose who answers for the keys."}}[action]
 		p.Groups = []views.BatchGroup{{Total: 4, Keys: keys}}
 		return p

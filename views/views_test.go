@@ -128,6 +128,9 @@ func checkPolicy(t *testing.T, page *goquery.Document) {
 		if e.Text() != "" || e.AttrOr("nonce", "") != "n0nce" {
 			t.Error("a script is inline or has no nonce")
 		}
+		if e.Closest("head").Length() == 0 {
+			t.Error("a script is in the body, which Back and Forward can't put back")
+		}
 	})
 	if page.Find("style").Length() > 0 {
 		t.Error("an inline style element")
@@ -247,6 +250,30 @@ func TestWritePages(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(folder, name+"-"+theme+".html"), html.Bytes(), 0o600); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+// Words beside a time stand apart from it.
+func TestSessionsAreSeen(t *testing.T) {
+	t.Parallel()
+	page := views.AccountPage{Page: sample("Your account", "/account", ""), Sessions: []views.SessionRow{{Device: "Firefox", Address: "192.0.2.1", LastSeenAt: now, CreatedAt: now}}}
+	text := strings.Join(strings.Fields(render(t, views.Account(page)).Find(".list .cell-name .sub").Last().Text()), " ")
+	if !strings.HasPrefix(text, "192.0.2.1, seen 0 s ago, signed in ") {
+		t.Errorf("the session says %q", text)
+	}
+}
+
+// A request whose payload was erased says of what it still shows that it stays.
+func TestErasedSaysWhatStays(t *testing.T) {
+	t.Parallel()
+	drawer := render(t, views.Drawer(views.DeliveryDrawer{
+		DeliveryRow: views.DeliveryRow{ID: keyID, Outcome: "accepted", At: now}, SeesPayload: true, ContentType: "text/x-kept", UserAgent: "kept/1",
+		Erased: &views.Note{By: "Ada Okonkwo", At: now, Reason: "asked"},
+	}))
+	for _, want := range []string{"text/x-kept", "kept/1", "but for the content type and the user agent"} {
+		if !strings.Contains(drawer.Text(), want) {
+			t.Errorf("it does not say %q", want)
 		}
 	}
 }

@@ -91,7 +91,8 @@ func (s *Server) renderFresh(w http.ResponseWriter, r *http.Request, user accoun
 	if err != nil {
 		return err
 	}
-	frame.AnswersForm, frame.Path = true, safeNext(h.back) // a form of the frame comes back to a page that can be asked for
+	frame.AnswersForm, frame.Path = true, safeNext(h.back)
+	frame.Return = frame.Path // a form of the frame comes back to a page that can be asked for
 	page := views.ConfirmPage{
 		Page: frame, Doing: h.doing, Back: h.back, Held: s.seal(r, h), NeedsCode: user.SecondFactor,
 		Stays: h.method != http.MethodGet && strings.HasPrefix(h.doing, "export"),

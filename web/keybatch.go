@@ -111,7 +111,7 @@ func (s *Server) heirs(r *http.Request, m account.Member) (options []views.Optio
 
 func batchPage(r keyring.Report) views.KeyBatchPage {
 	page := views.KeyBatchPage{
-		ID: r.ID.String(), Action: string(r.Action), Began: r.BeganAt != nil, Keys: r.Keys, Left: r.Left(), Busy: r.Busy, Came: r.Came,
+		ID: r.ID.String(), Action: string(r.Action), Began: r.BeganAt != nil, Keys: r.Keys, Left: r.Left(), Ready: r.Ready(), Busy: r.Busy, Came: r.Came,
 		Foreign: r.Foreign, Needless: r.Needless, LatestUse: r.LatestUse, OwnerName: r.OwnerName, Done: r.Outcomes[keyring.Done],
 	}
 	if r.UndoneBy != nil {
@@ -173,7 +173,7 @@ func confirmed(report keyring.Report, typed string) string {
 		return ""
 	}
 	switch typed = strings.NewReplacer(",", "", " ", "", "\u00a0", "", ".", "").Replace(typed); typed {
-	case strconv.Itoa(report.Keys):
+	case strconv.Itoa(report.Ready()):
 		return ""
 	case "":
 		return "Type the number of keys to confirm."

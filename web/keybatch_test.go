@@ -146,7 +146,7 @@ func TestBatchSaysWhy(t *testing.T) {
 	chosen := c.do(http.MethodPost, "/w/"+s.home.slug+"/batches", form)
 	batch := chosen.Header.Get("Location")
 	page := parse(t, c.get(batch).body)
-	if h := page.Find("h1").Text(); h != "Deactivate 3 keys?" || !strings.Contains(page.Find(".ask").Text(), "1 key that you neither made nor own") || page.Find("#confirm").Length() != 0 {
+	if h := page.Find("h1").Text(); h != "Deactivate 2 keys?" || !strings.Contains(page.Find(".ask").Text(), "1 key that you neither made nor own") || page.Find("#confirm").Length() != 0 {
 		t.Errorf("it asks %q:\n%s", h, page.Find(".ask").Text())
 	}
 	home := s.home
@@ -170,6 +170,43 @@ func TestBatchSaysWhy(t *testing.T) {
 	}
 	if active := s.count(`SELECT count(*) FROM webhook_keys WHERE id = $1 AND is_active`, s.foreign.key.ID); active != 1 {
 		t.Error("another workspace's key was deactivated")
+	}
+}
+
+// TestBatchCountsOnce: of keys that are neither a member's nor active, and of keys that
+// are one of both, each is told once, and what is asked is what is then done.
+func TestBatchCountsOnce(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	member := s.join("member")
+	c := s.signIn(member)
+	mine, off, others, neither := s.issue(member, "Mine"), s.issue(member, "Mine, off"), s.issue(s.home.owner, "Others"), s.issue(s.home.owner, "Others, off")
+	s.Raw().MustExec(`UPDATE webhook_keys SET is_active = false WHERE id IN ($1, $2)`, off.ID, neither.ID)
+	s.Raw().MustExec(`UPDATE webhook_keys SET last_used_at = now() WHERE id IN ($1, $2)`, mine.ID, others.ID)
+	chosen := func(keys ...string) string {
+		return c.do(http.MethodPost, "/w/"+s.home.slug+"/batches", url.Values{"do": {"deactivate"}, "key": keys}).Header.Get("Location")
+	}
+	batch := chosen(mine.ID.String(), off.ID.String(), others.ID.String(), neither.ID.String())
+	page := parse(t, c.get(batch).body)
+	var left []string
+	page.Find(".ask .note li").Each(func(_ int, e *goquery.Selection) { left = append(left, e.Text()) })
+	want := []string{"2 keys that you neither made nor own: your role may not change them.", "1 key that is inactive already."}
+	if diff := cmp.Diff(want, left); diff != "" {
+		t.Errorf("what stays as it is (-want +got):\n%s", diff)
+	}
+	if h, button, typed := page.Find("h1").Text(), page.Find("#deactivate-go").Text(), page.Find("label[for=confirm] b").Text(); h != "Deactivate 1 key?" || button != "Deactivate 1 key" || typed != "1" ||
+		!strings.Contains(page.Find(".note-bad").Text(), "It was in use") {
+		t.Errorf("it asks %q, the button says %q, and %q is to be typed", h, button, typed)
+	}
+	if got := c.post(batch, "confirm", "1"); got.StatusCode != 303 {
+		t.Fatalf("pressing = %d: %.500s", got.StatusCode, got.body)
+	}
+	if h := parse(t, c.get(batch).body).Find("h1").Text(); h != "1 key deactivated" {
+		t.Errorf("afterwards it says %q", h)
+	}
+	page = parse(t, c.get(chosen(off.ID.String(), neither.ID.String())).body)
+	if h := page.Find("h1").Text(); h != "None of 2 keys can be changed" || page.Find(".ask [type=submit]").Length() != 0 {
+		t.Errorf("of keys that can't be changed it asks %q", h)
 	}
 }
 

@@ -25,7 +25,7 @@ func (s *Server) overlapParts(r *http.Request, m account.Member, key keyring.Key
 			return nil, err
 		}
 		part := views.OverlapPart{
-			OverlapFacts: views.OverlapFacts{What: string(o.What), Since: o.Since, Until: o.Until},
+			OverlapFacts: views.OverlapFacts{What: string(o.What), Since: o.Since, Until: o.Until, KeyEnds: key.ExpiresAt},
 			Nonce:        nonce(r), Slug: m.Workspace.Slug, KeyID: key.ID.String(), Now: time.Now().UTC(), CanEdit: mayEdit(m, key),
 			Old: use.Old, New: use.New, LastOldAt: use.LastOldAt, Safe: use.Safe, Quiet: use.Quiet, CanUndo: o.Latest && use.New == 0,
 		}
@@ -102,7 +102,7 @@ func (s *Server) moveOverlapEnd(w http.ResponseWriter, r *http.Request, m accoun
 			at := time.Now().UTC().Add(length)
 			until = &at
 		}
-		return "The old " + views.Parts(string(what)) + " works until " + views.Stamp(r.Context(), *until) + ".", s.keys.MoveOverlapEnd(r.Context(), s.actor(r, m), key.ID, what, *until)
+		return "The old " + views.Parts(string(what)) + " works until " + views.Until(r.Context(), *until, key.ExpiresAt) + ".", s.keys.MoveOverlapEnd(r.Context(), s.actor(r, m), key.ID, what, *until)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -16,7 +17,7 @@ import (
 
 // bare is the frame of a page for somebody who is not signed in.
 func (s *Server) bare(w http.ResponseWriter, r *http.Request, title string) views.Page {
-	p := views.Page{Title: title, Nonce: nonce(r), Theme: theme(r), Path: r.URL.Path, Now: time.Now().UTC(), InsecureNotice: s.insecure(r)}
+	p := views.Page{Title: title, Nonce: nonce(r), Theme: theme(r), Path: r.URL.Path, Return: s.returnTo(r), Now: time.Now().UTC(), InsecureNotice: s.insecure(r)}
 	if w != nil {
 		p.Flash = s.takeFlash(w, r)
 	}
@@ -57,6 +58,27 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, m account.Member, 
 	}
 	p.KeyCount, err = s.keys.Count(r.Context(), m.Workspace.ID)
 	return p, err
+}
+
+// returnTo is the address that a form of the frame comes back to: that of the page,
+// with its query. What answered a form may have none that can be asked for: the
+// nearest page above it, then.
+func (s *Server) returnTo(r *http.Request) string {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if whole := r.URL.RequestURI(); safeNext(whole) == whole {
+			return whole
+		}
+		return r.URL.Path
+	}
+	_, pattern, _ := strings.Cut(r.Pattern, " ")
+	path := r.URL.EscapedPath()
+	for pattern != "" && !s.pages[pattern] {
+		pattern, path = pattern[:strings.LastIndexByte(pattern, '/')], path[:strings.LastIndexByte(path, '/')]
+	}
+	if pattern == "" {
+		return "/"
+	}
+	return path
 }
 
 var roleNames = map[account.Role]string{
@@ -100,7 +122,7 @@ func (s *Server) problem(r *http.Request, f *fault.Error) templ.Component {
 	} else if f.Kind != fault.Busy {
 		next, label = "/sign-in", "Sign in"
 	}
-	page.Path = "/" // what was asked for is not repeated: all that is not there looks alike
+	page.Path, page.Return = "/", "/" // what was asked for is not repeated: all that is not there looks alike
 	message := f.Message
 	if status >= http.StatusInternalServerError && f.Kind == 0 {
 		message = "Nothing was changed unless the page said so. Try again; if it goes on, tell whoever runs this Keyhook the request's id."

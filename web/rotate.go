@@ -55,7 +55,7 @@ func (s *Server) rotatePage(w http.ResponseWriter, r *http.Request, m account.Me
 		page.Form.What = page.All()
 	}
 	for _, o := range there.Overlaps {
-		page.Overlaps = append(page.Overlaps, views.OverlapFacts{What: string(o.What), Since: o.Since, Until: o.Until})
+		page.Overlaps = append(page.Overlaps, views.OverlapFacts{What: string(o.What), Since: o.Since, Until: o.Until, KeyEnds: key.ExpiresAt})
 	}
 	senders, err := s.events.SendersOf(r.Context(), m.Workspace.ID, key.ID, frame.Now.Add(-24*time.Hour))
 	page.Requests, page.Senders = sendersOn(senders)
@@ -138,7 +138,7 @@ func overlapOf(choice, day string, wrong map[string]string) (time.Duration, *tim
 func (s *Server) tellRotated(w http.ResponseWriter, r *http.Request, m account.Member, done keyring.Rotated) error {
 	text := "The new secret is stored. The old one has stopped."
 	if done.Until != nil {
-		text = "The new secret is stored. The old one works until " + views.Stamp(r.Context(), *done.Until) + "."
+		text = "The new secret is stored. The old one works until " + views.Until(r.Context(), *done.Until, done.Key.ExpiresAt) + "."
 	}
 	s.flash(w, views.Flash{Text: text + warnings(done.Key, done.Warnings)})
 	return redirect(w, r, keysPath(m, done.Key.ID.String()))
@@ -157,7 +157,7 @@ func (s *Server) showRotated(w http.ResponseWriter, r *http.Request, frame views
 			Page: frame, KeyID: done.Key.ID.String(), Name: done.Key.Name, Hint: done.Key.Hint, HookURL: s.hookURL(done.Key),
 			SignalsURL: s.config.HooksURL + "/api/webhooks/signals", APIKey: done.APIKey.Reveal(), Secret: secret,
 			Scheme: schemeInfo(done.Key.Scheme), Pasted: done.Pasted, Warnings: explained(done.Key, done.Warnings),
-			AllowInURL: done.Key.AllowInURL && done.APIKey.Reveal() != "",
+			AllowInURL: done.Key.AllowInURL && done.APIKey.Reveal() != "", ExpiresAt: done.Key.ExpiresAt,
 		},
 		What: string(done.What), Until: done.Until, Renewed: done.Renewed,
 	}))

@@ -192,3 +192,42 @@ func TestRotateProvider(t *testing.T) {
 		t.Errorf("OverlapsOf = %+v, %v", there, err)
 	}
 }
+
+// TestOverlapEndsWithKey: where the key ends before the overlap, so do the old
+// credentials, and the pages say that.
+func TestOverlapEndsWithKey(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	c := s.signIn(s.home.owner)
+	s.Raw().MustExec(`UPDATE webhook_keys SET expires_at = now() + interval '3 hours' WHERE id = $1`, s.home.key.ID)
+	path := "/w/" + s.home.slug + "/keys/" + s.home.key.ID.String()
+	const ends = ", when the key itself ends"
+	ask := parse(t, c.get(path+"/rotate").body)
+	for choice, want := range map[string]bool{"1h": false, "24h": true, "7d": true} {
+		if text := ask.Find(".overlap-effect-" + choice).Text(); strings.Contains(text, ends) != want || strings.Contains(text, "only the new") == want {
+			t.Errorf("an overlap of %s is explained by %q", choice, text)
+		}
+	}
+	field := func(name string) string { return ask.Find("input[name="+name+"]").AttrOr("value", "") }
+	shown := c.post(path+"/rotate", "what", "both", "overlap", "24h", "form_nonce", field("form_nonce"), "seen", field("seen"))
+	if shown.StatusCode != 200 || !strings.Contains(shown.body, ends) {
+		t.Errorf("the page after the rotation = %d: the key's end is not told", shown.StatusCode)
+	}
+	panel := func() string {
+		return parse(t, c.get(path).body).Find("section:has(#overlap-h-both) .card-head").Text()
+	}
+	if text := panel(); !strings.Contains(text, ends) || !strings.Contains(text, "2 h left") {
+		t.Errorf("the overlap is told as %q", text)
+	}
+	c.post(path+"/overlap/move", "what", "both", "overlap", "7d")
+	if text := parse(t, c.get(path).body).Find("#flash").Text(); !strings.Contains(text, ends) {
+		t.Errorf("the moved end is told as %q", text)
+	}
+	if why := parse(t, c.get("/w/"+s.home.slug+"/overview").body).Find("main").Text(); !strings.Contains(why, "new credentials end with it, too") {
+		t.Error("the overview says that rotating moves a key's end")
+	}
+	s.Raw().MustExec(`UPDATE webhook_keys SET expires_at = now() - interval '1 hour' WHERE id = $1`, s.home.key.ID)
+	if text := panel(); text != "" && !strings.Contains(text, "Stopped with the key itself") {
+		t.Errorf("once the key has ended the overlap is told as %q", text)
+	}
+}

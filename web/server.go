@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +61,7 @@ type Server struct {
 	handler  http.Handler
 	letIn    func(*http.Request, account.User) (*http.Request, account.Member, error) // enter
 	mux      *http.ServeMux                                                           // behind the guards
+	pages    map[string]bool                                                          // the paths of routes that can be asked for and are no part of a page
 	exports  chan struct{}                                                            // one for each that runs
 	resets   chan struct{}                                                            // one for each that is being mailed
 	tails    *tailHub
@@ -75,9 +77,12 @@ func NewServer(config Config, accounts *account.Store, keys *keyring.Store, even
 	s.exports, s.draining = make(chan struct{}, exportsAtOnce), make(chan struct{})
 	s.resets = make(chan struct{}, resetsAtOnce)
 	s.tails = newTailHub(events, keys, log)
-	s.mux = http.NewServeMux()
+	s.mux, s.pages = http.NewServeMux(), map[string]bool{}
 	for _, route := range s.routes() {
 		s.mux.Handle(route.Pattern, s.serve(route))
+		if path, found := strings.CutPrefix(route.Pattern, "GET "); found && !route.poll {
+			s.pages[strings.TrimSuffix(path, "/{$}")] = true
+		}
 	}
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(s.handle(s.denyCrossOrigin))

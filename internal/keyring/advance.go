@@ -74,7 +74,7 @@ type candidate struct {
 func doPart(ctx context.Context, tx *sqlx.Tx, by audit.Actor, batch Batch, press Press) error {
 	const lock = `
 		SELECT k.id, k.workspace_id, k.name, k.is_active, k.owner_id, k.version, c.version AS undoes,
-			coalesce(k.created_by = $3 OR k.owner_id = $3, false) OR $4 IN ('owner', 'admin') AS own, ` + cameOn + ` AS came, ` + wasBusy + ` AS was_busy,
+			` + isOwn + ` AS own, ` + cameOn + ` AS came, ` + wasBusy + ` AS was_busy,
 			coalesce((SELECT u.name FROM users AS u WHERE u.id = k.owner_id), '') AS owner_text
 		FROM key_batches AS b JOIN key_batch_keys AS c ON c.batch_id = b.id JOIN webhook_keys AS k ON k.id = c.webhook_key_id
 		WHERE b.id = $1 AND k.workspace_id = $2 AND c.outcome IS NULL ORDER BY k.id LIMIT $5 FOR NO KEY UPDATE OF k`

@@ -172,15 +172,16 @@ type Chosen struct {
 }
 
 // A Report tells what a batch is about to do, or did. Before it began the numbers
-// say what would be left out as things stand.
+// say what would be left out as things stand, each key for one reason: the first of
+// those that hold.
 type Report struct {
 	Batch
 	Keys      int             `db:"keys"`       // in all
-	Busy      int             `db:"busy"`       // in use when they were chosen, and still to be done
-	LatestUse *time.Time      `db:"latest_use"` // of the keys that are still to be done
+	Busy      int             `db:"busy"`       // to be changed, and in use when they were chosen
+	LatestUse *time.Time      `db:"latest_use"` // of the keys that are to be changed
 	Foreign   int             `db:"foreign_"`   // still to be done, and not the actor's to change
-	Needless  int             `db:"needless"`   // still to be done, and so already
-	Came      int             `db:"came"`       // still to be done, and in use since they were chosen
+	Needless  int             `db:"needless"`   // of the actor's, still to be done, and so already
+	Came      int             `db:"came"`       // of the actor's, still to be done, and in use since they were chosen
 	Outcomes  map[Outcome]int // how many of each
 	Shown     []Chosen        // the first of each outcome: those in use, then by name
 }
@@ -188,21 +189,25 @@ type Report struct {
 // Left is how many keys are still to be done.
 func (r Report) Left() int { return r.Outcomes[Pending] }
 
+// Ready is how many keys would be changed as things stand.
+func (r Report) Ready() int { return r.Left() - r.Foreign - r.Needless - r.Came }
+
 // The conditions on a chosen key c of a batch b, and webhook_keys AS k.
 const (
 	wasBusy = `coalesce(c.used_at > b.made_at - interval '24 hours', false)`
 	cameOn  = `(b.action = 'deactivate' AND k.is_active AND NOT ` + wasBusy + ` AND coalesce(k.last_used_at > coalesce(c.used_at, '-infinity'), false))`
+	isOwn   = `(coalesce(k.created_by = $3 OR k.owner_id = $3, false) OR $4 IN ('owner', 'admin'))` // by the actor and their role
 	soNow   = `CASE b.action WHEN 'owner' THEN false WHEN 'deactivate' THEN NOT k.is_active ELSE k.is_active END`
 )
 
 // ReportOn tells of a batch of the actor's workspace.
 func (s *Store) ReportOn(ctx context.Context, by audit.Actor, id uuid.UUID) (r Report, err error) {
 	const sums = `
-		SELECT count(*) AS keys, count(*) FILTER (WHERE c.outcome IS NULL AND k.is_active AND ` + wasBusy + `) AS busy,
-			max(k.last_used_at) FILTER (WHERE c.outcome IS NULL AND k.is_active) AS latest_use,
-			count(*) FILTER (WHERE c.outcome IS NULL AND NOT (coalesce(k.created_by = $3 OR k.owner_id = $3, false) OR $4 IN ('owner', 'admin'))) AS foreign_,
-			count(*) FILTER (WHERE c.outcome IS NULL AND ` + soNow + `) AS needless,
-			count(*) FILTER (WHERE c.outcome IS NULL AND ` + cameOn + `) AS came
+		SELECT count(*) AS keys, count(*) FILTER (WHERE c.outcome IS NULL AND ` + isOwn + ` AND k.is_active AND ` + wasBusy + `) AS busy,
+			max(k.last_used_at) FILTER (WHERE c.outcome IS NULL AND ` + isOwn + ` AND k.is_active) AS latest_use,
+			count(*) FILTER (WHERE c.outcome IS NULL AND NOT ` + isOwn + `) AS foreign_,
+			count(*) FILTER (WHERE c.outcome IS NULL AND ` + isOwn + ` AND ` + soNow + `) AS needless,
+			count(*) FILTER (WHERE c.outcome IS NULL AND ` + isOwn + ` AND ` + cameOn + `) AS came
 		FROM key_batches AS b JOIN key_batch_keys AS c ON c.batch_id = b.id JOIN webhook_keys AS k ON k.id = c.webhook_key_id
 		WHERE b.workspace_id = $1 AND b.id = $2`
 	const outcomes = `SELECT coalesce(outcome, '') AS outcome, count(*) AS keys FROM key_batch_keys WHERE batch_id = $1 GROUP BY outcome`

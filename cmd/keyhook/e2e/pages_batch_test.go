@@ -6,6 +6,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/google/uuid"
 )
 
 // TestManyKeysByKeyboard stops a key, takes that back and gives all keys to
@@ -49,6 +50,27 @@ func TestManyKeysByKeyboard(t *testing.T) {
 		if n := strings.Count(server.run("", "key", "list", "--workspace", server.slug, "--status", status, "--json"), `"id"`); n != want {
 			t.Errorf("key list --status %s lists %d keys, want %d", status, n, want)
 		}
+	}
+	p.quiet()
+}
+
+// TestSearchGoesWithTabs: what is searched for as one types is kept by the tabs above
+// the list.
+func TestSearchGoesWithTabs(t *testing.T) {
+	t.Parallel()
+	server := newTeam(t)
+	for _, name := range []string{"One", "Other"} {
+		server.run("", "key", "create", "--workspace", server.slug, "--name", name)
+	}
+	p := openBrowser(t).tab()
+	p.join(server)
+	p.open(server.at("/keys?owner=" + uuid.NewString()))
+	p.follow("#keys-of a")
+	p.do(chromedp.SendKeys(chromedp.CSS("#q"), "One"))
+	p.until(`location.search === "?q=One&sort=" && document.activeElement.id === "q" && document.querySelectorAll(".keys tbody tr").length === 1`)
+	p.follow(`#key-tabs a[href*="never-used"]`)
+	if at := eval[string](p, `location.search`); at != "?q=One&status=never-used" || p.value("#q") != "One" {
+		t.Errorf("the tab leads to %s", at)
 	}
 	p.quiet()
 }
