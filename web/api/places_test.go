@@ -10,8 +10,7 @@ import (
 
 // TestSlowReadersOfAnother: readers of one workspace that take nothing off their
 // answers keep that workspace's places, and none of another's.
-func TestSlowReadersOfAnother(t *testing.T) {
-	t.Parallel()
+func TestSlowReadersOfAnother(t *testing.T) { // not parallel: another test measures what is held
 	s := newStage(t)
 	s.addMany(s.home, "a", 1)
 	for i := range 4 {
